@@ -1,0 +1,58 @@
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use gguf_rs::{ByteOrder, GGUFContainer};
+use serde_json::Value;
+
+use super::scan::{Array, Pairs};
+
+/// Decoded key-value pairs, and the lengths of the arrays that were too long to keep.
+#[derive(Debug)]
+pub(super) struct Metadata {
+    values: BTreeMap<String, Value>,
+    arrays: BTreeMap<String, Array>,
+}
+
+impl Metadata {
+    /// Decodes the kept pairs with `gguf_rs`. It gets them as a file without tensors, because it trusts every count and
+    /// length, computes wrong sizes for some tensor types and panics on type 40 (NVFP4).
+    pub fn decode(pairs: Pairs) -> Result<Self, String> {
+        let mut stream = Vec::with_capacity(pairs.kept.len() + 20);
+        stream.extend(3u32.to_le_bytes());
+        stream.extend(0u64.to_le_bytes());
+        stream.extend(pairs.n_kept.to_le_bytes());
+        stream.extend(pairs.kept);
+        let model = GGUFContainer::new(ByteOrder::LE, Box::new(Cursor::new(stream)), u64::MAX)
+            .decode()
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            values: model.metadata().clone(),
+            arrays: pairs.arrays,
+        })
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
+    pub fn text(&self, key: &str) -> Option<String> {
+        self.values.get(key)?.as_str().map(str::to_owned)
+    }
+
+    pub fn number(&self, key: &str) -> Option<u64> {
+        self.values.get(key)?.as_u64()
+    }
+
+    pub fn flag(&self, key: &str) -> bool {
+        self.values.get(key).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// An array of whole numbers.
+    pub fn numbers(&self, key: &str) -> Option<Vec<i64>> {
+        self.values.get(key)?.as_array()?.iter().map(Value::as_i64).collect()
+    }
+
+    pub fn array(&self, key: &str) -> Option<Array> {
+        self.arrays.get(key).copied()
+    }
+}

@@ -1,0 +1,136 @@
+//! Text models: loading, sizes, vocabulary.
+
+use super::{Device, LlamaError, backend};
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::token::LlamaToken;
+use llama_cpp_sys_2 as sys;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// A vocabulary id.
+pub type Token = i32;
+
+/// How a model is loaded.
+#[derive(Default)]
+pub struct ModelOptions {
+    /// Layers kept in device memory (`-ngl`); `None` leaves it to llama.cpp, which offloads all it can.
+    pub n_gpu_layers: Option<u32>,
+    /// Devices to use (`-dev`); empty: all.
+    pub devices: Vec<String>,
+    /// Called with the loaded share in 0..=1; `false` aborts.
+    pub progress: Option<Box<dyn FnMut(f32) -> bool>>,
+}
+
+/// A loaded text model.
+pub struct Model {
+    inner: LlamaModel,
+}
+
+impl Model {
+    /// Loads a GGUF file. llama.cpp: `llama_model_load_from_file`.
+    ///
+    /// # Errors
+    /// [`LlamaError::UnknownDevice`], or [`LlamaError::LoadModel`] with the reason that llama.cpp logged.
+    pub fn load(path: &Path, options: ModelOptions) -> Result<Arc<Self>, LlamaError> {
+        let backend = backend::backend();
+        let mut params = LlamaModelParams::default();
+        if let Some(n) = options.n_gpu_layers {
+            params = params.with_n_gpu_layers(n.min(i32::MAX as u32));
+        }
+        let failed = |reason: String| LlamaError::LoadModel { path: path.to_owned(), reason };
+        if !options.devices.is_empty() {
+            let indices = device_indices(&options.devices)?;
+            params = params.with_devices(&indices).map_err(|error| failed(error.to_string()))?;
+        }
+        if let Some(progress) = options.progress {
+            params = params.with_progress_callback(progress);
+        }
+        backend::forget_errors();
+        if !path.exists() {
+            return Err(failed("there is no such file".to_owned()));
+        }
+        let inner =
+            LlamaModel::load_from_file(backend, path, &params).map_err(|_| failed(backend::logged_reason()))?;
+        Ok(Arc::new(Self { inner }))
+    }
+
+    pub(super) fn raw(&self) -> NonNull<sys::llama_model> {
+        const { assert!(size_of::<LlamaModel>() == size_of::<NonNull<sys::llama_model>>()) };
+        // SAFETY: `LlamaModel` is `repr(transparent)` over a non-null model pointer, as its documentation of the source
+        // states and the assertion above checks in size; the pointer is valid while `self` lives.
+        unsafe { std::ptr::from_ref(&self.inner).cast::<NonNull<sys::llama_model>>().read() }
+    }
+
+    /// Number of layers.
+    pub fn n_layer(&self) -> u32 {
+        self.inner.n_layer()
+    }
+
+    /// Number of tokens in the vocabulary.
+    pub fn n_vocab(&self) -> usize {
+        usize::try_from(self.inner.n_vocab()).unwrap_or(0)
+    }
+
+    /// Context length that the model was trained with.
+    pub fn n_ctx_train(&self) -> u32 {
+        self.inner.n_ctx_train()
+    }
+
+    /// Width of one row of an embedding batch. llama.cpp: `llama_model_n_embd_inp`.
+    pub fn n_embd_inp(&self) -> usize {
+        // SAFETY: the model pointer is valid.
+        usize::try_from(unsafe { sys::llama_model_n_embd_inp(self.raw().as_ptr()) }).unwrap_or(0)
+    }
+
+    /// Whether generation ends at this token.
+    pub fn is_end(&self, token: Token) -> bool {
+        self.inner.vocab().is_eog(LlamaToken(token))
+    }
+
+    /// The token's bytes as they appear in an answer: control tokens are empty.
+    pub fn piece(&self, token: Token) -> Vec<u8> {
+        self.inner.vocab().token_to_piece(LlamaToken(token), false, None)
+    }
+
+    /// Tokens of plain text, without special tokens.
+    pub fn tokenize(&self, text: &str) -> Vec<Token> {
+        self.inner.vocab().tokenize(text.as_bytes(), false, false).into_iter().map(|token| token.0).collect()
+    }
+
+    /// Whether the vocabulary asks for a BOS token before a prompt.
+    pub fn adds_bos(&self) -> bool {
+        self.inner.vocab().should_add_bos()
+    }
+
+    /// Text of the BOS and of the EOS token as chat templates write them; empty where there is none.
+    pub fn bos_eos(&self) -> (String, String) {
+        let vocab = self.inner.vocab();
+        let text = |token: LlamaToken| match vocab.text(token) {
+            Some(text) if token.0 >= 0 => text.to_string_lossy().into_owned(),
+            _ => String::new(),
+        };
+        (text(vocab.bos()), text(vocab.eos()))
+    }
+
+    /// The chat template stored in the file, if there is one.
+    pub fn chat_template(&self) -> Option<String> {
+        self.inner.meta_val_str("tokenizer.chat_template").ok().filter(|template| !template.is_empty())
+    }
+}
+
+/// ggml's indices of the named devices.
+pub(super) fn device_indices(names: &[String]) -> Result<Vec<usize>, LlamaError> {
+    let devices = super::devices();
+    let find = |name: &String| -> Result<usize, LlamaError> {
+        match devices.iter().find(|device: &&Device| device.name.eq_ignore_ascii_case(name)) {
+            Some(device) => Ok(device.index),
+            None => {
+                let known = devices.iter().map(|device| device.name.as_str()).collect::<Vec<_>>().join(", ");
+                Err(LlamaError::UnknownDevice { name: name.clone(), known })
+            }
+        }
+    };
+    names.iter().map(find).collect()
+}
