@@ -1,0 +1,21 @@
+//! **sgl**: small VLM guidance (SGL, CVPR 2025) for GGUF models on llama.cpp.
+//!
+//! A small vision-language model, the *guide*, answers a question about pictures first. Its attention ranks the visual
+//! tokens, and a large one, the *target*, reads only the best of them, at their original positions. Where the guide is
+//! confident and consistent, its answer is final and the target never runs.
+//!
+//! [`pipeline::Pipeline`] is the whole of it; [`vlm::Vlm`] one model; [`guidance`] the algorithm.
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod chat;
+pub mod explain;
+pub mod gguf;
+pub mod guidance;
+pub mod llama;
+pub mod media;
+pub mod pair;
+pub mod pipeline;
+pub mod timing;
+pub mod vlm;

@@ -28,6 +28,7 @@ pub use vision::{Chunk, Chunks, Embeddings, ImageChunk, Vision, VisionOptions};
 use std::path::PathBuf;
 
 /// What llama.cpp or libmtmd refused. Where they only log their reason, it is quoted.
+#[allow(missing_docs, reason = "the message names each field")]
 #[derive(Debug, thiserror::Error)]
 pub enum LlamaError {
     /// The text model did not load.

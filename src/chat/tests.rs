@@ -1,0 +1,61 @@
+use super::*;
+#[test]
+fn hostile() {
+    for (name, t) in [
+        ("loop", "{% for a in range(100000) %}{% for b in range(100000) %}{% for c in range(100000) %}x{% endfor %}{% endfor %}{% endfor %}{{ messages[0].content }}"),
+        ("quiet loop", "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}{{ messages[0].content }}"),
+        ("nest", "{% set ns = namespace(x=[]) %}{% for i in range(100000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ messages[0].content }}"),
+        ("nest print", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ ns.x }}{{ messages[0].content }}"),
+        ("nest eq", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ ns.x == [ns.x] }}{{ messages[0].content }}"),
+        ("nest eqself", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{% set y = ns.x %}{{ y == ns.x }}{{ messages[0].content }}"),
+        ("nest str", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ ns.x|string|length }}{{ messages[0].content }}"),
+        ("nest json", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ ns.x|tojson }}{{ messages[0].content }}"),
+        ("nest sort", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ [ns.x,ns.x]|sort|length }}{{ messages[0].content }}"),
+        ("nest uniq", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ [ns.x,ns.x]|unique|length }}{{ messages[0].content }}"),
+        ("nest in", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ ns.x in [ns.x, 1] }}{{ messages[0].content }}"),
+        ("nest key", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ {ns.x: 1}|length }}{{ messages[0].content }}"),
+        ("nest pprint", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ ns.x|pprint|length }}{{ messages[0].content }}"),
+        ("nest add", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ (ns.x ~ 'x')|length }}{{ messages[0].content }}"),
+        ("nest dict", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ {'a':1}[ns.x] }}{{ messages[0].content }}"),
+        ("nest err", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ foo(ns.x) }}{{ ns.x.bar() }}{{ messages[0].content }}"),
+        ("nest raise", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ raise_exception(ns.x) }}{{ messages[0].content }}"),
+        ("nest debug", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ debug() }}{{ messages[0].content }}"),
+        ("nest minmax", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ [ns.x,ns.x]|max|length }}{{ messages[0].content }}"),
+        ("nest flat", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ ns.x|flatten|length }}{{ messages[0].content }}"),
+        ("nest sum", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ [ns.x,ns.x]|sum }}{{ messages[0].content }}"),
+        ("nest groupby", "{% set ns = namespace(x=[]) %}{% for i in range(800) %}{% set ns.x = [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[ns.x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]] %}{% endfor %}{{ [{'a':ns.x},{'a':ns.x}]|groupby('a')|length }}{{ messages[0].content }}"),
+        ("double", "{% set ns = namespace(x='aaaaaaaaaaaaaaaaaaaaaaaaaaaa') %}{% for i in range(100) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ messages[0].content }}"),
+        ("mul", "{% set x = 'a' * 1000000000 %}{{ messages[0].content }}"),
+        ("big", "{{ 'a' * 100000000 }}{{ messages[0].content }}"),
+        ("dag print", "{% set ns = namespace(x=[]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}{{ messages[0].content }}"),
+        ("dag json", "{% set ns = namespace(x=[]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x|tojson }}{{ messages[0].content }}"),
+        ("dag cmp", "{% set ns = namespace(x=[], y=[]) %}{% for i in range(30) %}{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}{{ ns.x == ns.y }}{{ messages[0].content }}"),
+        ("macro", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}{{ messages[0].content }}"),
+        ("parens", &("{{ ".to_owned() + &"(".repeat(100000) + "1" + &")".repeat(100000) + " }}")),
+        ("unary", &("{{ ".to_owned() + &"not ".repeat(100000) + "1 }}")),
+        ("ifs", &("{% if 1 %}".repeat(100000) + &"{% endif %}".repeat(100000))),
+        ("attr", &("{{ a".to_owned() + &".b".repeat(100000) + " }}")),
+        ("minus", &("{{ ".to_owned() + &"-".repeat(100000) + "1 }}")),
+        ("chain", &("{{ 1".to_owned() + &"+1".repeat(100000) + " }}{{ messages[0].content }}")),
+        ("filterchain", &("{{ 1".to_owned() + &"|string".repeat(100000) + " }}{{ messages[0].content }}")),
+        ("format", "{{ '%1000000000d'|format(1) }}{{ messages[0].content }}"),
+        ("pyformat", "{{ '{:1000000000}'.format(1) }}{{ messages[0].content }}"),
+        ("indent", "{{ 'a'|indent(1000000000, true) }}{{ messages[0].content }}"),
+        ("center", "{{ 'a'|center(1000000000) }}{{ messages[0].content }}"),
+        ("join", "{{ range(100000)|map('string')|join('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa') }}{{ messages[0].content }}"),
+        ("replace", "{% set x = 'a'*1000000 %}{{ x.replace('a', x) }}{{ messages[0].content }}"),
+        ("split", "{% set x = 'a'*10000000 %}{{ x.split('a')|length }}{{ messages[0].content }}"),
+        ("count", "{% set x = 'a'*1000000 %}{% for i in range(100000) %}{{ x.count('b') }}{% endfor %}{{ messages[0].content }}"),
+        ("in", "{% set x = 'a'*1000000 %}{% for i in range(100000) %}{{ ('a'*500000 + 'b') in x }}{% endfor %}{{ messages[0].content }}"),
+        ("pow", "{{ 9 ** 9 ** 9 }}{{ messages[0].content }}"),
+        ("indentjson", "{{ [[1]]|tojson(indent=100000000000) }}{{ messages[0].content }}"),
+        ("undef", "\n\n{{ nothing() }}"),
+        ("syntax", "\n\n{{ a b }}"),
+        ("strip", "{% set x = 'a'*1000000 %}{% for i in range(100000) %}{% set y = x.strip('a') %}{% endfor %}{{ messages[0].content }}"),
+    ] {
+        if std::env::var("ONLY").is_ok_and(|o| o != name) { continue; }
+        let start = std::time::Instant::now();
+        let result = ChatTemplate::new(t, "<s>", "</s>").map(|_| ()).map_err(|e| e.to_string());
+        eprintln!("{name}: {:?} {result:?}", start.elapsed());
+    }
+}

@@ -1,0 +1,319 @@
+//! libmtmd: the projector, prompts cut into text and pictures, and encoded pictures.
+
+use super::batch::Position;
+use super::model::{Token, device_indices};
+use super::{LlamaError, Model, backend};
+use crate::chat::PromptPart;
+use crate::media::Picture;
+use llama_cpp_sys_2 as sys;
+use std::ffi::CString;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::Arc;
+
+/// How an mmproj is loaded.
+#[derive(Debug, Clone, Default)]
+pub struct VisionOptions {
+    /// Threads; `None`: all cores.
+    pub n_threads: Option<u32>,
+    /// Device to encode on; `None`: the first GPU if there is one and `use_gpu`.
+    pub device: Option<String>,
+    /// Keep the projector off the GPU.
+    pub cpu_only: bool,
+}
+
+/// A vision encoder with its projector, bound to the text model it feeds.
+pub struct Vision {
+    raw: NonNull<sys::mtmd_context>,
+    model: Arc<Model>,
+}
+
+// SAFETY: libmtmd ties the context to no thread, and encoding takes `&mut self`.
+unsafe impl Send for Vision {}
+
+impl Vision {
+    /// Loads an mmproj file. libmtmd: `mtmd_init_from_file`.
+    ///
+    /// # Errors
+    /// [`LlamaError::LoadVision`] with the reason that libmtmd logged, [`LlamaError::UnknownDevice`].
+    pub fn load(path: &Path, model: &Arc<Model>, options: &VisionOptions) -> Result<Self, LlamaError> {
+        let failed = |reason: String| LlamaError::LoadVision { path: path.to_owned(), reason };
+        let name = path.to_str().ok_or_else(|| failed("its path is not UTF-8".to_owned()))?;
+        let name = CString::new(name).map_err(|_| LlamaError::ZeroByte { what: "the mmproj's path" })?;
+        // SAFETY: returns a plain struct.
+        let mut params = unsafe { sys::mtmd_context_params_default() };
+        params.print_timings = false;
+        params.warmup = false;
+        params.use_gpu = !options.cpu_only;
+        if let Some(device) = &options.device {
+            let index = device_indices(slice::from_ref(device))?.first().copied().unwrap_or(0);
+            // SAFETY: the index comes from ggml's own list.
+            params.device = unsafe { sys::ggml_backend_dev_get(index) };
+        }
+        let n_threads = options.n_threads.or_else(|| std::thread::available_parallelism().ok().map(|n| n.get() as u32));
+        params.n_threads = n_threads.map_or(params.n_threads, |n| n.clamp(1, 512) as i32);
+        backend::forget_errors();
+        // SAFETY: path and model are valid; the model is kept alive by the Arc.
+        let raw = unsafe { sys::mtmd_init_from_file(name.as_ptr(), model.raw().as_ptr(), params) };
+        let raw = NonNull::new(raw).ok_or_else(|| failed(backend::logged_reason()))?;
+        let vision = Self { raw, model: model.clone() };
+        // SAFETY: the context is valid.
+        if !unsafe { sys::mtmd_support_vision(vision.raw.as_ptr()) } {
+            return Err(failed("it has no vision encoder".to_owned()));
+        }
+        Ok(vision)
+    }
+
+    /// The text model that the projector feeds.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Whether visual tokens have several positions each.
+    pub fn uses_mrope(&self) -> bool {
+        // SAFETY: the context is valid.
+        unsafe { sys::mtmd_decode_use_mrope(self.raw.as_ptr()) }
+    }
+
+    /// Cuts a prompt into chunks, preprocessing its pictures, which must be as many as its picture parts.
+    /// libmtmd: `mtmd_tokenize_from_parts`. `add_special` adds the vocabulary's BOS.
+    ///
+    /// # Errors
+    /// [`LlamaError::Tokenize`] with libmtmd's reason.
+    pub fn tokenize(
+        &self,
+        parts: &[PromptPart],
+        pictures: &[Picture],
+        add_special: bool,
+    ) -> Result<Chunks<'_>, LlamaError> {
+        let n_parts = parts.iter().filter(|part| matches!(part, PromptPart::Picture)).count();
+        if n_parts != pictures.len() {
+            let reason = format!("the prompt has {n_parts} places for pictures, but there are {}", pictures.len());
+            return Err(LlamaError::Tokenize { reason });
+        }
+        let mut bitmaps = pictures.iter().map(Bitmap::new);
+        let mut texts = Vec::new();
+        let mut order = Vec::new();
+        let mut images = Vec::new();
+        for part in parts {
+            match part {
+                PromptPart::Text(text) => {
+                    texts.push(sys::mtmd_input_text {
+                        text: text.as_ptr().cast(),
+                        text_len: text.len(),
+                        add_special,
+                        parse_special: true,
+                    });
+                    order.push(Ok(texts.len() - 1));
+                }
+                PromptPart::Picture => {
+                    images.extend(bitmaps.next());
+                    order.push(Err(images.len() - 1));
+                }
+            }
+        }
+        let input_parts: Vec<sys::mtmd_input_part> = order
+            .iter()
+            .map(|place| match *place {
+                Ok(text) => sys::mtmd_input_part { text: &raw const texts[text], bitmap: ptr::null() },
+                Err(image) => sys::mtmd_input_part { text: ptr::null(), bitmap: images[image].0.as_ptr() },
+            })
+            .collect();
+        let pointers: Vec<*const sys::mtmd_input_part> = input_parts.iter().map(ptr::from_ref).collect();
+        // SAFETY: allocates an empty list; null only if out of memory.
+        let chunks = NonNull::new(unsafe { sys::mtmd_input_chunks_init() })
+            .ok_or_else(|| LlamaError::Tokenize { reason: "out of memory".to_owned() })?;
+        let chunks = Chunks { raw: chunks, vision: self };
+        backend::forget_errors();
+        // SAFETY: every pointer is valid during the call; libmtmd copies what it keeps. Texts carry their length, so
+        // they need no terminating NUL.
+        let code = unsafe {
+            sys::mtmd_tokenize_from_parts(
+                self.raw.as_ptr(),
+                chunks.raw.as_ptr(),
+                pointers.as_ptr().cast_mut(),
+                pointers.len(),
+                add_special,
+            )
+        };
+        if code != 0 {
+            return Err(LlamaError::Tokenize { reason: backend::logged_reason() });
+        }
+        Ok(chunks)
+    }
+
+    /// Encodes one picture chunk. libmtmd: `mtmd_encode_chunk`, `mtmd_get_output_embd`.
+    ///
+    /// # Errors
+    /// [`LlamaError::Encode`] with libmtmd's reason.
+    pub fn encode(&self, image: &ImageChunk<'_>) -> Result<Embeddings, LlamaError> {
+        backend::forget_errors();
+        // SAFETY: the chunk belongs to this context (both carry its lifetime).
+        let code = unsafe { sys::mtmd_encode_chunk(self.raw.as_ptr(), image.raw) };
+        // SAFETY: as above; the result is valid until the next encode and copied below.
+        let data = unsafe { sys::mtmd_get_output_embd(self.raw.as_ptr()) };
+        if code != 0 || data.is_null() {
+            return Err(LlamaError::Encode { reason: backend::logged_reason() });
+        }
+        let width = self.model.n_embd_inp();
+        // SAFETY: libmtmd documents the length as n_embd_inp * n_tokens floats.
+        let values = unsafe { slice::from_raw_parts(data, width * image.n_tokens()) }.to_vec();
+        Ok(Embeddings { values, width })
+    }
+
+    pub(super) fn raw(&self) -> NonNull<sys::mtmd_context> {
+        self.raw
+    }
+}
+
+impl Drop for Vision {
+    fn drop(&mut self) {
+        // SAFETY: owned and freed once.
+        unsafe { sys::mtmd_free(self.raw.as_ptr()) };
+    }
+}
+
+/// Rows that stand for visual tokens.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Embeddings {
+    /// `[n_tokens, width]`, row-major.
+    values: Vec<f32>,
+    width: usize,
+}
+
+impl Embeddings {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.values.len().checked_div(self.width).unwrap_or(0)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Adds the rows of another picture of the same model.
+    pub fn append(&mut self, other: Embeddings) {
+        self.width = other.width;
+        self.values.extend(other.values);
+    }
+
+    /// Row of one visual token, `[width]`.
+    pub fn row(&self, index: usize) -> Option<&[f32]> {
+        self.values.get(index * self.width..(index + 1) * self.width)
+    }
+}
+
+/// A prompt cut into text and pictures.
+pub struct Chunks<'vision> {
+    raw: NonNull<sys::mtmd_input_chunks>,
+    vision: &'vision Vision,
+}
+
+impl Chunks<'_> {
+    /// The chunks in prompt order. A tiled picture is several picture chunks with text between them.
+    ///
+    /// # Errors
+    /// [`LlamaError::Tokenize`] for a chunk that is neither text nor picture.
+    pub fn iter(&self) -> Result<Vec<Chunk<'_>>, LlamaError> {
+        // SAFETY: the list is valid and the index below its size; chunks live as long as the list.
+        let n_chunks = unsafe { sys::mtmd_input_chunks_size(self.raw.as_ptr()) };
+        let chunks = (0..n_chunks).map(|index| {
+            let raw = unsafe { sys::mtmd_input_chunks_get(self.raw.as_ptr(), index) };
+            match unsafe { sys::mtmd_input_chunk_get_type(raw) } {
+                sys::MTMD_INPUT_CHUNK_TYPE_TEXT => {
+                    let mut n_tokens = 0;
+                    let tokens = unsafe { sys::mtmd_input_chunk_get_tokens_text(raw, &raw mut n_tokens) };
+                    let tokens = if tokens.is_null() { &[] } else { unsafe { slice::from_raw_parts(tokens, n_tokens) } };
+                    Ok(Chunk::Text(tokens))
+                }
+                sys::MTMD_INPUT_CHUNK_TYPE_IMAGE => {
+                    Ok(Chunk::Image(ImageChunk { raw, vision: self.vision, lifetime: PhantomData }))
+                }
+                _ => Err(LlamaError::Tokenize { reason: "the prompt has a chunk that is no picture".to_owned() }),
+            }
+        });
+        chunks.collect()
+    }
+
+    pub(super) fn raw(&self) -> NonNull<sys::mtmd_input_chunks> {
+        self.raw
+    }
+}
+
+impl Drop for Chunks<'_> {
+    fn drop(&mut self) {
+        // SAFETY: owned and freed once.
+        unsafe { sys::mtmd_input_chunks_free(self.raw.as_ptr()) };
+    }
+}
+
+/// One piece of a prompt.
+pub enum Chunk<'chunks> {
+    /// Text tokens.
+    Text(&'chunks [Token]),
+    /// A picture, or one tile of it.
+    Image(ImageChunk<'chunks>),
+}
+
+/// A preprocessed picture or tile, not yet encoded.
+#[derive(Clone, Copy)]
+pub struct ImageChunk<'chunks> {
+    raw: *const sys::mtmd_input_chunk,
+    vision: &'chunks Vision,
+    lifetime: PhantomData<&'chunks ()>,
+}
+
+impl ImageChunk<'_> {
+    /// Number of visual tokens.
+    pub fn n_tokens(&self) -> usize {
+        // SAFETY: the chunk is valid for the lifetime it carries.
+        unsafe { sys::mtmd_input_chunk_get_n_tokens(self.raw) }
+    }
+
+    /// How far the picture moves the position of what follows it.
+    pub fn n_positions(&self) -> i32 {
+        // SAFETY: as above.
+        unsafe { sys::mtmd_input_chunk_get_n_pos(self.raw) }
+    }
+
+    /// Whether the picture is read without the causal mask, in one physical batch.
+    pub fn is_non_causal(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { sys::mtmd_decode_use_non_causal(self.vision.raw.as_ptr(), self.raw) }
+    }
+
+    /// Position of every visual token when the picture starts at `start`.
+    pub fn positions(&self, start: i32) -> Vec<Position> {
+        let n_tokens = self.n_tokens();
+        if !self.vision.uses_mrope() {
+            return (start..).take(n_tokens).map(Position::sequential).collect();
+        }
+        // SAFETY: an image chunk has image tokens; the index stays below their number.
+        let image = unsafe { sys::mtmd_input_chunk_get_tokens_image(self.raw) };
+        let position = |index| {
+            let position = unsafe { sys::mtmd_image_tokens_get_decoder_pos(image, start, index) };
+            Position { t: position.t as i32, y: position.y as i32, x: position.x as i32 }
+        };
+        (0..n_tokens).map(position).collect()
+    }
+}
+
+struct Bitmap(NonNull<sys::mtmd_bitmap>);
+
+impl Bitmap {
+    fn new(picture: &Picture) -> Self {
+        // SAFETY: `Picture` holds width * height * 3 bytes; libmtmd copies them.
+        let raw = unsafe { sys::mtmd_bitmap_init(picture.width(), picture.height(), picture.rgb().as_ptr()) };
+        Self(NonNull::new(raw).expect("mtmd_bitmap_init allocates or aborts"))
+    }
+}
+
+impl Drop for Bitmap {
+    fn drop(&mut self) {
+        // SAFETY: owned and freed once.
+        unsafe { sys::mtmd_bitmap_free(self.0.as_ptr()) };
+    }
+}

@@ -1,0 +1,118 @@
+//! What a file is by its first bytes, and whether a JPEG goes on to its end.
+
+use image::ImageFormat;
+
+use super::MediaError;
+
+/// The accepted format of `bytes`, or [`MediaError::UnknownFormat`] with what they are instead.
+pub(super) fn format_of(bytes: &[u8]) -> Result<ImageFormat, MediaError> {
+    match image::guess_format(bytes) {
+        Ok(
+            format @ (ImageFormat::Png
+            | ImageFormat::Jpeg
+            | ImageFormat::WebP
+            | ImageFormat::Gif
+            | ImageFormat::Bmp
+            | ImageFormat::Tiff),
+        ) => Ok(format),
+        _ => Err(MediaError::UnknownFormat {
+            looks_like: looks_like(bytes),
+        }),
+    }
+}
+
+/// The format as people write it.
+pub(super) fn name(format: ImageFormat) -> &'static str {
+    match format {
+        ImageFormat::Png => "PNG",
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Gif => "GIF",
+        ImageFormat::Bmp => "BMP",
+        ImageFormat::Tiff => "TIFF",
+        _ => "unknown",
+    }
+}
+
+/// Refuses a JPEG that ends before its end-of-image marker: its decoder would fill the missing part with grey.
+///
+/// Other decoders fail by themselves where data is missing.
+pub(super) fn check_end(format: ImageFormat, bytes: &[u8]) -> Result<(), MediaError> {
+    if format == ImageFormat::Jpeg && !has_jpeg_end(bytes) {
+        return Err(MediaError::Damaged {
+            format: name(format),
+            reason: "the file ends before the picture does".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Walks the markers of ITU T.81, B.1.1: segments by their length, entropy-coded data byte by byte.
+fn has_jpeg_end(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    loop {
+        let Some(marker) = rest.iter().position(|&byte| byte == 0xFF) else {
+            return false;
+        };
+        rest = &rest[marker + 1..];
+        match *rest {
+            [0xD9, ..] => return true,
+            // A stuffed zero or a parameterless marker has no segment; a fill byte is the next marker's start.
+            [0x00 | 0x01 | 0xD0..=0xD8, ref after @ ..] => rest = after,
+            [0xFF, ..] => {}
+            [_, high, low, ..] => {
+                let length = usize::from(u16::from_be_bytes([high, low]));
+                match rest.get(1 + length..) {
+                    Some(after) => rest = after,
+                    None => return false,
+                }
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// Formats that people mistake for the accepted ones, by their signatures.
+fn looks_like(bytes: &[u8]) -> Option<&'static str> {
+    const SIGNATURES: &[(&[u8], &str)] = &[
+        (b"%PDF-", "a PDF document"),
+        (b"GGUF", "a GGUF model"),
+        (b"\xFF\x0A", "a JPEG XL picture"),
+        (b"\0\0\0\x0CJXL \r\n\x87\n", "a JPEG XL picture"),
+        (b"\0\0\0\x0CjP  ", "a JPEG 2000 picture"),
+        (b"\x1A\x45\xDF\xA3", "a Matroska or WebM video"),
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b"8BPS", "a Photoshop document"),
+        (b"\0\0\x01\0", "a Windows icon"),
+        (b"\x76\x2F\x31\x01", "an OpenEXR picture"),
+        (b"version https://git-lfs", "a Git LFS pointer"),
+    ];
+    if let Some((_, kind)) = SIGNATURES.iter().find(|(s, _)| bytes.starts_with(s)) {
+        return Some(kind);
+    }
+    match (bytes.get(4..8), bytes.get(8..12)) {
+        (Some(b"ftyp"), Some(brand)) => return Some(by_brand(brand)),
+        (_, Some(b"AVI ")) if bytes.starts_with(b"RIFF") => return Some("an AVI video"),
+        _ => {}
+    }
+    let head = String::from_utf8_lossy(bytes.get(..1024).unwrap_or(bytes)).to_lowercase();
+    let head = head.trim_start_matches('\u{FEFF}').trim_start();
+    if head.starts_with("<svg") || (head.starts_with("<?xml") && head.contains("<svg")) {
+        Some("an SVG drawing")
+    } else if head.starts_with("<!doctype html") || head.starts_with("<html") {
+        Some("a web page")
+    } else {
+        None
+    }
+}
+
+/// Major brands of ISO base media files (ISO/IEC 14496-12 and 23008-12).
+fn by_brand(brand: &[u8]) -> &'static str {
+    match brand {
+        b"avif" | b"avis" => "an AVIF picture",
+        b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1" => {
+            "a HEIC picture"
+        }
+        _ => "an MP4 or QuickTime video",
+    }
+}

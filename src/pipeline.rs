@@ -1,0 +1,450 @@
+//! One request from start to end: the guide answers and ranks, SEE decides, the target reads what is left (SGP).
+//!
+//! ```text
+//! guide: encode, prefill, decode ─ importance ─ confident? ─ consistent? ─ yes: the guide's answer is final
+//!                                      └ select ───────────────── no: target: encode, prefill (pruned), decode
+//! ```
+
+use crate::chat::Message;
+use crate::guidance::{
+    Consistency, ExitDecision, GuidanceError, Importance, Kept, Policy, Retain, cannot_exit, confidence,
+};
+use crate::llama::{LlamaError, SamplingOptions};
+use crate::media::Picture;
+use crate::timing::{Phase, Timings, ms_since};
+use crate::vlm::{Finish, Generation, GenerationOptions, PictureGrid, Prepared, Role, Vlm, VlmError, VlmOptions};
+use serde::Serialize;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Share of visual tokens that the target reads unless told otherwise.
+pub const DEFAULT_RETAIN: Retain = Retain::Share(0.25);
+/// Score above which the guide's answer is final unless told otherwise.
+pub const DEFAULT_EXIT_THRESHOLD: f64 = 0.98;
+/// Share of visual tokens in the consistency pass (the paper's public code: 0.05).
+pub const DEFAULT_CONSISTENCY_RETAIN: Retain = Retain::Share(0.05);
+
+/// A guide and a target, or a target alone.
+pub struct Pipeline {
+    guide: Option<Vlm>,
+    target: Vlm,
+    cancel: Arc<AtomicBool>,
+}
+
+/// What is asked, and how.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The conversation; its picture parts stand for `pictures` in order.
+    pub messages: Vec<Message>,
+    /// The pictures.
+    pub pictures: Vec<Picture>,
+    /// How many visual tokens the target reads; `None`: all.
+    pub retain: Option<Retain>,
+    /// What ranks them.
+    pub policy: Policy,
+    /// When the guide's answer is final; `None`: never.
+    pub exit: Option<ExitOptions>,
+    /// Most tokens to generate, for guide and target each.
+    pub n_predict: usize,
+    /// How the target's tokens are drawn; the guide always answers greedily.
+    pub sampling: SamplingOptions,
+}
+
+/// SEE's settings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExitOptions {
+    /// The guide's answer is final at this score or above.
+    pub threshold: f64,
+    /// How the consistency pass is summed up.
+    pub consistency: Consistency,
+    /// What the guide sees in the consistency pass.
+    pub retain: Retain,
+}
+
+impl Default for ExitOptions {
+    fn default() -> Self {
+        let retain = DEFAULT_CONSISTENCY_RETAIN;
+        Self { threshold: DEFAULT_EXIT_THRESHOLD, consistency: Consistency::Product, retain }
+    }
+}
+
+impl Request {
+    /// A request with the default guidance and greedy decoding.
+    pub fn new(messages: Vec<Message>, pictures: Vec<Picture>) -> Self {
+        Self {
+            messages,
+            pictures,
+            retain: Some(DEFAULT_RETAIN),
+            policy: Policy::Global,
+            exit: Some(ExitOptions::default()),
+            n_predict: 256,
+            sampling: SamplingOptions::default(),
+        }
+    }
+}
+
+/// What happens while a request runs.
+#[allow(missing_docs, reason = "the fields are what they are called")]
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// A phase begins.
+    Phase(Phase),
+    /// Work done so far in a phase: picture chunks while encoding, tokens in a prefill.
+    Progress { phase: Phase, done: usize, all: usize },
+    /// The next piece of the final answer.
+    Text(&'a str),
+}
+
+/// Which model's answer is final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Early exit.
+    Guide,
+    /// The usual case.
+    Target,
+}
+
+/// What the answering model read of the pictures.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VisualReport {
+    /// Visual tokens of the prompt.
+    pub tokens: usize,
+    /// How many of them the answering model read.
+    pub kept: usize,
+    /// `kept / tokens`; 1 without pictures.
+    pub retain: f64,
+    /// Which ones, sorted.
+    pub kept_indices: Vec<usize>,
+}
+
+/// The guide's own answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GuideReport {
+    /// Its text.
+    pub answer: String,
+    /// Generated tokens, the end token included.
+    pub tokens: usize,
+}
+
+/// File names of the models.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelNames {
+    /// The guide's, if there is one.
+    pub guide: Option<String>,
+    /// The target's.
+    pub target: String,
+}
+
+/// The result of a request, as `--json` prints it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The final answer.
+    pub answer: String,
+    /// Who gave it.
+    pub source: Source,
+    /// Why it ended.
+    pub finish: Finish,
+    /// The early-exit decision; `None` when it was switched off or there was nothing to decide.
+    pub exit: Option<ExitDecision>,
+    /// What the answering model read.
+    pub visual: VisualReport,
+    /// The guide's answer, if it ran.
+    pub guide: Option<GuideReport>,
+    /// Time by phase.
+    pub timings_ms: Timings,
+    /// Prompt tokens that the answering model read, text and visual.
+    pub prompt_tokens: usize,
+    /// Tokens of the final answer, the end token included.
+    pub generated_tokens: usize,
+    /// Who they are.
+    pub models: ModelNames,
+}
+
+/// A [`Report`] and what is too large for it.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What users see.
+    pub report: Report,
+    /// The guide's attention on its visual tokens, if it ran.
+    pub importance: Option<Importance>,
+    /// The visual tokens selected for the target, also when the guide's answer was final; `None` without pictures.
+    pub selected: Option<Kept>,
+    /// How each picture's visual tokens lie; `None` for tiled pictures.
+    pub grids: Option<Vec<(PictureGrid, Range<usize>)>>,
+}
+
+/// Why a request failed.
+#[allow(missing_docs, reason = "the message names each field")]
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// A model could not be loaded or failed.
+    #[error("{}: {source}", if *.role == Role::Guide { "guide" } else { "target" })]
+    Vlm { role: Role, source: VlmError },
+    /// Selection failed.
+    #[error(transparent)]
+    Guidance(#[from] GuidanceError),
+    /// The guide cuts the pictures in another way than the target.
+    #[error("the guide cuts these pictures into {guide} visual tokens and the target into {target}; importance can only be carried over between equal cuts, so use a guide of the target's family")]
+    DifferentCuts { guide: usize, target: usize },
+    /// The guide's layers exported no attention.
+    #[error("the guide exported no attention, so it cannot rank visual tokens; use another model as guide")]
+    NoAttention,
+}
+
+impl PipelineError {
+    /// Whether the request was stopped through the cancel flag.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Vlm { source: VlmError::Llama(LlamaError::Cancelled), .. })
+    }
+}
+
+type Result<T> = std::result::Result<T, PipelineError>;
+
+impl Pipeline {
+    /// Loads the guide, if any, and the target. `progress` gets (role, loaded share).
+    ///
+    /// # Errors
+    /// [`PipelineError::Vlm`], naming the model.
+    pub fn load(
+        guide: Option<VlmOptions>,
+        target: VlmOptions,
+        progress: impl Fn(Role, f32) + Clone + 'static,
+    ) -> Result<Self> {
+        let cancel = Arc::<AtomicBool>::default();
+        let load = |role: Role, mut options: VlmOptions| {
+            options.context.cancel = cancel.clone();
+            let progress = progress.clone();
+            Vlm::load(role, options, move |share| progress(role, share))
+                .map_err(|source| PipelineError::Vlm { role, source })
+        };
+        let guide = guide.map(|options| load(Role::Guide, options)).transpose()?;
+        let target = load(Role::Target, target)?;
+        Ok(Self { guide, target, cancel })
+    }
+
+    /// The flag that stops the running request from another thread; cleared when the next one starts.
+    pub fn cancel_flag(&self) -> Arc<AtomicBool> {
+        self.cancel.clone()
+    }
+
+    /// The guide, to use on its own.
+    pub fn guide_mut(&mut self) -> Option<&mut Vlm> {
+        self.guide.as_mut()
+    }
+
+    /// The target, to use on its own.
+    pub fn target_mut(&mut self) -> &mut Vlm {
+        &mut self.target
+    }
+
+    /// Answers a request.
+    ///
+    /// Without pictures, or without a guide, the target simply answers. A guide that is needed neither for ranking nor
+    /// for an early exit does not run.
+    ///
+    /// # Errors
+    /// [`PipelineError`]; nothing of a failed request is kept.
+    pub fn run(&mut self, request: &Request, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
+        self.cancel.store(false, Ordering::Relaxed);
+        let start = Instant::now();
+        let mut timings = Timings::default();
+        let retain = request.retain.unwrap_or(Retain::Share(1.0));
+        let guided = !request.pictures.is_empty() && self.guide.is_some();
+        let needed = request.exit.is_some() || request.policy.needs_attention(retain);
+        let look = match &mut self.guide {
+            Some(guide) if guided && needed => {
+                Some(Look::take(guide, request, &mut timings, on_event).map_err(in_guide)?)
+            }
+            _ => None,
+        };
+        let exit = match (&mut self.guide, &look, &request.exit) {
+            (Some(guide), Some(look), Some(options)) => {
+                Some(look.decide(guide, options, &mut timings, on_event)?)
+            }
+            _ => None,
+        };
+        let models = ModelNames {
+            guide: self.guide.as_ref().map(file_name),
+            target: file_name(&self.target),
+        };
+        let guide_report = look.as_ref().map(|look| GuideReport {
+            answer: look.generation.text.clone(),
+            tokens: look.generation.tokens.len(),
+        });
+
+        let (generation, source, prepared, selected, kept) = match look.as_ref().filter(|_| exit.is_some_and(|exit| exit.exited)) {
+            Some(look) => {
+                on_event(Event::Text(&look.generation.text));
+                let n_visual = look.prepared.prompt.n_visual();
+                let selected = request.policy.select(n_visual, Some(look.importance()), retain)?;
+                (look.generation.clone(), Source::Guide, None, selected, Kept::all(n_visual))
+            }
+            None => {
+                let prepared = prepare(&self.target, request, Phase::TargetEncode, &mut timings, on_event).map_err(in_target)?;
+                let n_visual = prepared.prompt.n_visual();
+                let kept = if guided {
+                    self.select(request, retain, n_visual, look.as_ref())?
+                } else {
+                    Kept::all(n_visual)
+                };
+                let options = GenerationOptions {
+                    n_predict: request.n_predict,
+                    sampling: request.sampling.clone(),
+                    observe: false,
+                };
+                let phases = (Phase::TargetPrefill, Phase::TargetDecode);
+                let generation = answer(&mut self.target, &prepared, &kept, &options, phases, &mut timings, on_event, true)
+                    .map_err(in_target)?;
+                (generation, Source::Target, Some(prepared), kept.clone(), kept)
+            }
+        };
+        timings.total = ms_since(start);
+        let prompt = prepared.as_ref().or(look.as_ref().map(|look| &look.prepared)).map(|prepared| &prepared.prompt);
+        let grids = prompt.and_then(|prompt| prompt.picture_grids(request.pictures.len()));
+        let report = Report {
+            answer: generation.text,
+            source,
+            finish: generation.finish,
+            exit,
+            visual: VisualReport {
+                tokens: kept.n_visual(),
+                kept: kept.len(),
+                retain: kept.share(),
+                kept_indices: kept.indices().to_vec(),
+            },
+            guide: guide_report,
+            timings_ms: timings,
+            prompt_tokens: generation.n_prompt,
+            generated_tokens: generation.tokens.len(),
+            models,
+        };
+        let importance = look.and_then(|look| look.generation.importance);
+        let selected = (!request.pictures.is_empty()).then_some(selected);
+        Ok(Outcome { report, importance, selected, grids })
+    }
+
+    fn select(&self, request: &Request, retain: Retain, n_visual: usize, look: Option<&Look>) -> Result<Kept> {
+        let importance = look.map(Look::importance);
+        if request.policy.needs_attention(retain)
+            && let Some(importance) = importance
+            && importance.n_visual() != n_visual
+        {
+            return Err(PipelineError::DifferentCuts { guide: importance.n_visual(), target: n_visual });
+        }
+        Ok(request.policy.select(n_visual, importance.filter(|it| it.n_visual() == n_visual), retain)?)
+    }
+}
+
+/// What the guide saw and said.
+struct Look {
+    prepared: Prepared,
+    generation: Generation,
+}
+
+impl Look {
+    fn take(
+        guide: &mut Vlm,
+        request: &Request,
+        timings: &mut Timings,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> std::result::Result<Self, VlmError> {
+        let prepared = prepare(guide, request, Phase::GuideEncode, timings, on_event)?;
+        let options =
+            GenerationOptions { n_predict: request.n_predict, sampling: SamplingOptions::default(), observe: true };
+        let kept = Kept::all(prepared.prompt.n_visual());
+        let phases = (Phase::GuidePrefill, Phase::GuideDecode);
+        let generation = answer(guide, &prepared, &kept, &options, phases, timings, on_event, false)?;
+        Ok(Self { prepared, generation })
+    }
+
+    fn importance(&self) -> &Importance {
+        self.generation.importance.as_ref().expect("the guide is always observed")
+    }
+
+    /// SEE. The consistency pass is spared when no outcome of it could lead to an exit.
+    fn decide(
+        &self,
+        guide: &mut Vlm,
+        options: &ExitOptions,
+        timings: &mut Timings,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<ExitDecision> {
+        let importance = self.importance();
+        if importance.layers().next().is_none() {
+            return Err(PipelineError::NoAttention);
+        }
+        let confidence = confidence(&self.generation.log_probabilities);
+        if cannot_exit(confidence, options.threshold) {
+            return Ok(ExitDecision::ruled_out(confidence, options.threshold));
+        }
+        on_event(Event::Phase(Phase::Consistency));
+        let start = Instant::now();
+        let kept = Policy::Global.select(importance.n_visual(), Some(importance), options.retain)?;
+        let scores = guide.score(&self.prepared, &kept, &self.generation.tokens).map_err(in_guide)?;
+        timings.set(Phase::Consistency, ms_since(start));
+        Ok(ExitDecision::decide(confidence, options.consistency.of(&scores), options.threshold))
+    }
+}
+
+fn prepare(
+    vlm: &Vlm,
+    request: &Request,
+    phase: Phase,
+    timings: &mut Timings,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> std::result::Result<Prepared, VlmError> {
+    if !request.pictures.is_empty() {
+        on_event(Event::Phase(phase));
+    }
+    let mut progress = |done, all| on_event(Event::Progress { phase, done, all });
+    let prepared = vlm.prepare(&request.messages, &request.pictures, &mut progress)?;
+    if let Some(ms) = prepared.encode_ms {
+        timings.set(phase, ms);
+    }
+    Ok(prepared)
+}
+
+#[expect(clippy::too_many_arguments, reason = "private glue between the phases and the events")]
+fn answer(
+    vlm: &mut Vlm,
+    prepared: &Prepared,
+    kept: &Kept,
+    options: &GenerationOptions,
+    (prefill, decode): (Phase, Phase),
+    timings: &mut Timings,
+    on_event: &mut dyn FnMut(Event<'_>),
+    is_final: bool,
+) -> std::result::Result<Generation, VlmError> {
+    on_event(Event::Phase(prefill));
+    let on_event = std::cell::RefCell::new(on_event);
+    let mut on_read = |done, all| {
+        (on_event.borrow_mut())(Event::Progress { phase: prefill, done, all });
+        if done == all {
+            (on_event.borrow_mut())(Event::Phase(decode));
+        }
+    };
+    let mut on_text = |text: &str| {
+        if is_final && !text.is_empty() {
+            (on_event.borrow_mut())(Event::Text(text));
+        }
+    };
+    let generation = vlm.answer(prepared, kept, options, &mut on_read, &mut on_text)?;
+    timings.set(prefill, generation.prefill_ms);
+    timings.set(decode, generation.decode_ms);
+    Ok(generation)
+}
+
+fn in_guide(source: VlmError) -> PipelineError {
+    PipelineError::Vlm { role: Role::Guide, source }
+}
+
+fn in_target(source: VlmError) -> PipelineError {
+    PipelineError::Vlm { role: Role::Target, source }
+}
+
+fn file_name(vlm: &Vlm) -> String {
+    vlm.path().file_name().unwrap_or(vlm.path().as_os_str()).to_string_lossy().into_owned()
+}

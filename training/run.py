@@ -1,0 +1,80 @@
+"""Train the demo pair from nothing and export it: guide and target, phase by phase.
+
+    python run.py                   # the whole pair, into build/; an interrupted run continues where it stopped
+    python run.py --quick           # every phase for three steps, into build/quick: a smoke test
+    python run.py --only guide      # one model
+"""
+import argparse
+import dataclasses
+import pathlib
+import shutil
+
+import torch
+
+import export
+import model as network
+import train
+from train import Phase
+
+HERE = pathlib.Path(__file__).parent
+SEEDS = {"guide": 100_000_000, "target": 200_000_000}       # plus a million per phase; scenes count up from there
+RECIPE = {
+    "guide": [
+        Phase("vision", 587, 16, 2e-3, text=False),
+        Phase("chat", 400, 12, 1.5e-3),
+        Phase("look-at-item", 200, 12, 1.5e-3, attention=0.5, region="box"),
+        Phase("look-at-label", 300, 12, 1.5e-3, attention=0.5),
+        Phase("let-go", 300, 8, 1.5e-3, attention=0.5, attention_until=1.0),
+        Phase("alone", 41, 8, 9e-4),
+    ],
+    "target": [
+        Phase("vision", 423, 16, 1.5e-3, text=False),
+        Phase("chat", 200, 12, 1.5e-3),
+        Phase("look-at-item", 100, 12, 1.5e-3, attention=0.5, region="box"),
+        Phase("look-at-label", 200, 8, 1.5e-3, attention=0.5),
+        Phase("let-go", 900, 8, 1.5e-3, attention=0.5, attention_until=0.5),
+        Phase("token-dropout", 355, 8, 9e-4, token_dropout=0.75),
+    ],
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="three steps of two pictures per phase, as a smoke test")
+    parser.add_argument("--only", choices=list(RECIPE), help="one model of the pair")
+    parser.add_argument("--out", type=pathlib.Path, default=HERE / "build")
+    parser.add_argument("--threads", type=int, help="CPU threads; default: PyTorch's choice")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    out = args.out / "quick" if args.quick else args.out
+    if args.quick:
+        shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for name in [args.only] if args.only else RECIPE:
+        checkpoint = train_model(name, out, device, args.quick)
+        for kind in export.KINDS:
+            export.export(checkpoint, out / kind, kind)
+
+
+def train_model(name, out, device, quick):
+    """The last checkpoint of a model, training the phases that have none yet."""
+    torch.manual_seed(SEEDS[name])
+    model = network.Model(network.CONFIGS[name])
+    for number, phase in enumerate(RECIPE[name]):
+        checkpoint = out / f"{name}-{number}-{phase.name}.pt"
+        if checkpoint.exists():
+            model = network.load(checkpoint)
+            continue
+        if quick:
+            phase = dataclasses.replace(phase, steps=3, batch=2)
+        train.run(model, phase, SEEDS[name] + number * 1_000_000, device)
+        partial = checkpoint.with_suffix(".partial")
+        network.save(model, partial)
+        partial.replace(checkpoint)
+    return checkpoint
+
+
+if __name__ == "__main__":
+    main()
