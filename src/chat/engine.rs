@@ -1,25 +1,38 @@
 //! One bounded render in the environment that Hugging Face's `apply_chat_template` gives its templates.
+//!
+//! A template comes with a model file, so it is not trusted to end: fuel bounds its steps and its memory, a clock bounds
+//! what the engine does not meter (comparing lists that share their parts), and each render has a thread of its own, whose
+//! stack outlasts the deepest list that the fuel can buy. A render that only the clock ends leaves its thread behind.
 
 use std::error::Error as _;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, Error, ErrorKind, Value, context};
+use minijinja::{Environment, Error, ErrorKind, State, Value, context};
+use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::{ChatError, clock, json};
 
 const NAME: &str = "chat";
 
+/// The longest published templates take a third of this.
+const MAX_SOURCE_BYTES: usize = 64 << 10;
+
 /// Work that any template may do; one step is an instruction or 64 bytes of data.
-const BASE_FUEL: u64 = 200_000;
-const STACK_BYTES: usize = 64 << 20;
+const BASE_STEPS: u64 = 200_000;
+
+/// Passes over the messages' text that any template may make.
+const MAX_PASSES: u64 = 16;
 
 /// Prompt bytes allowed for each byte of messages, and beside them.
 const MAX_GROWTH: usize = 4;
 const MAX_OVERHEAD_BYTES: usize = 1 << 20;
 
-/// Half the engine's own limit, for threads whose stack is already deep.
-const MAX_RECURSION: usize = 250;
+const MAX_TIME: Duration = Duration::from_secs(5);
+const STACK_BYTES: usize = 128 << 20;
+const MAX_REASON_CHARS: usize = 300;
 
 #[derive(Debug)]
 pub(super) struct Engine {
@@ -31,23 +44,30 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn new(source: &str, bos_token: &str, eos_token: &str) -> Result<Self, ChatError> {
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .build()
-            .map_err(|error| chat_error(&error, BASE_FUEL))?;
-        environment.set_syntax(syntax);
-        environment.set_recursion_limit(MAX_RECURSION);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", raise_exception);
-        environment.add_function("strftime_now", clock::strftime_now);
-        environment.add_filter("tojson", json::tojson);
+        if source.len() > MAX_SOURCE_BYTES {
+            return Err(ChatError::SourceTooLong {
+                bytes: source.len(),
+                max_bytes: MAX_SOURCE_BYTES,
+            });
+        }
         let source = without_generation_tags(source);
-        environment
-            .add_template_owned(NAME, source.clone())
-            .map_err(|error| chat_error(&error, BASE_FUEL))?;
+        let owned = source.clone();
+        let environment = on_own_thread(MAX_TIME, move || {
+            let mut environment = Environment::new();
+            let syntax = SyntaxConfig::builder()
+                .trim_blocks(true)
+                .lstrip_blocks(true)
+                .build()?;
+            environment.set_syntax(syntax);
+            environment.set_unknown_method_callback(python_method);
+            environment.add_function("raise_exception", raise_exception);
+            environment.add_function("strftime_now", clock::strftime_now);
+            environment.add_filter("tojson", json::tojson);
+            environment.remove_filter("pprint");
+            environment.remove_global("debug");
+            environment.add_template_owned(NAME, owned)?;
+            Ok(environment)
+        })?;
         Ok(Self {
             environment,
             source,
@@ -63,58 +83,39 @@ impl Engine {
             .map(String::as_str)
     }
 
-    pub(super) fn bos_token(&self) -> &str {
-        &self.bos_token
-    }
-
-    pub(super) fn is_bos_at_start(&self, prompt: &str) -> bool {
+    pub(super) fn begins_with_bos(&self, prompt: &str) -> bool {
         !self.bos_token.is_empty() && prompt.starts_with(&self.bos_token)
     }
 
-    /// Renders `messages` that hold `text_bytes` of text, which buys the template its work: 64 passes over each byte.
+    /// Renders `messages` that hold `text_bytes` of text.
     pub(super) fn render(
         &self,
         messages: Value,
         add_generation_prompt: bool,
         text_bytes: usize,
     ) -> Result<String, ChatError> {
-        let fuel = BASE_FUEL.saturating_add(text_bytes as u64 / 4);
         let mut environment = self.environment.clone();
-        environment.set_fuel(Some(fuel));
-        // Like transformers: `tools` and `documents` are defined, but none.
+        let text_steps = (text_bytes as u64).saturating_mul(MAX_PASSES) / 64;
+        environment.set_fuel(Some(BASE_STEPS + text_steps));
+        // Neither `tools` nor `documents`: templates take undefined ones for none, but not all take `none` for that.
         let context = context! {
             messages,
             add_generation_prompt,
             bos_token => self.bos_token.as_str(),
             eos_token => self.eos_token.as_str(),
-            tools => (),
-            documents => (),
         };
-        let render = || {
-            let template = environment.get_template(NAME)?;
-            template.render(context)
-        };
-        let prompt = on_deep_stack(render).map_err(|error| chat_error(&error, fuel))?;
+        let prompt = on_own_thread(MAX_TIME, move || {
+            environment.get_template(NAME)?.render(context)
+        })?;
         let limit = text_bytes.saturating_mul(MAX_GROWTH) + MAX_OVERHEAD_BYTES;
         if prompt.len() > limit {
-            return Err(ChatError::TooLong {
+            return Err(ChatError::PromptTooLong {
                 text_bytes,
                 prompt_bytes: prompt.len(),
             });
         }
         Ok(prompt)
     }
-}
-
-/// Lists nested by a hostile template are dropped recursively, level by level; fuel bounds the levels, this stack fits them.
-fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    thread::scope(|scope| {
-        let thread = thread::Builder::new().stack_size(STACK_BYTES);
-        match thread.spawn_scoped(scope, work) {
-            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Err(_) => todo!(),
-        }
-    })
 }
 
 /// What the template said itself, told apart from the engine's own errors.
@@ -126,25 +127,32 @@ fn raise_exception(reason: String) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, reason.clone()).with_source(Raised(reason)))
 }
 
-fn chat_error(error: &Error, fuel: u64) -> ChatError {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(Raised(reason)) = inner.downcast_ref() {
-            let reason = reason.clone();
-            return ChatError::Refused { reason };
+/// Python's methods of strings, lists and maps. The engine charges for their results only after they are built, so those
+/// whose results outgrow their arguments are charged here.
+fn python_method(
+    state: &mut State,
+    value: &Value,
+    method: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
+    let text = value.as_str().unwrap_or_default();
+    let bytes = match (method, args) {
+        ("replace", [old, new, ..]) => {
+            let old = old.as_str().unwrap_or_default();
+            let new = new.as_str().unwrap_or_default();
+            text.matches(old).count().saturating_mul(new.len())
         }
-        cause = inner.source();
-    }
-    let line = error.line().unwrap_or(1);
-    let reason = match error.detail() {
-        Some(detail) => format!("{}: {detail}", error.kind()),
-        None => error.kind().to_string(),
+        ("join", [items, ..]) => items.len().unwrap_or(0).saturating_mul(text.len()),
+        // Any number in a format may be a width.
+        ("format", _) => text
+            .split(|character: char| !character.is_ascii_digit())
+            .filter(|digits| !digits.is_empty())
+            .map(|digits| digits.parse().unwrap_or(usize::MAX))
+            .fold(0, usize::saturating_add),
+        _ => 0,
     };
-    match error.kind() {
-        ErrorKind::OutOfFuel => ChatError::Endless { fuel },
-        ErrorKind::SyntaxError => ChatError::Syntax { line, reason },
-        _ => ChatError::Failed { line, reason },
-    }
+    state.consume_fuel((bytes / 64) as u64)?;
+    unknown_method_callback(state, value, method, args)
 }
 
 /// Turns transformers' `{% generation %}` blocks, which only mark answers for training, into blocks that always hold.
@@ -154,9 +162,8 @@ fn without_generation_tags(source: &str) -> String {
     plain.extend(pieces.next());
     for piece in pieces {
         plain.push_str("{%");
-        let tag = piece.split("%}").next().unwrap_or_default();
-        let rest = piece.get(tag.len()..).unwrap_or_default();
-        match tag.trim_matches(['-', '+', ' ', '\t', '\n', '\r']) {
+        let (tag, rest) = piece.split_at(piece.find("%}").unwrap_or(0));
+        match tag.trim_matches(|c: char| c == '-' || c == '+' || c.is_whitespace()) {
             "generation" => plain.push_str(&tag.replace("generation", "if true")),
             "endgeneration" => plain.push_str(&tag.replace("endgeneration", "endif")),
             _ => plain.push_str(tag),
@@ -164,4 +171,45 @@ fn without_generation_tags(source: &str) -> String {
         plain.push_str(rest);
     }
     plain
+}
+
+pub(super) fn on_own_thread<T: Send + 'static>(
+    max_time: Duration,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, ChatError> {
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new()
+        .name("chat template".to_owned())
+        .stack_size(STACK_BYTES)
+        // The receiver is gone after `max_time`; nobody wants the result then.
+        .spawn(move || drop(sender.send(work().map_err(|error| chat_error(&error)))))
+        .map_err(|error| ChatError::NoThread {
+            reason: error.to_string(),
+        })?;
+    receiver
+        .recv_timeout(max_time)
+        .unwrap_or_else(|error| match error {
+            RecvTimeoutError::Timeout => Err(ChatError::Endless),
+            RecvTimeoutError::Disconnected => Err(ChatError::Failed {
+                line: 1,
+                reason: "the template engine panicked".to_owned(),
+            }),
+        })
+}
+
+fn chat_error(error: &Error) -> ChatError {
+    let raised = error.source().and_then(|source| source.downcast_ref());
+    let reason = match (raised, error.detail()) {
+        (Some(Raised(reason)), _) => reason.clone(),
+        (None, Some(detail)) => format!("{}: {detail}", error.kind()),
+        (None, None) => error.kind().to_string(),
+    };
+    let reason = reason.chars().take(MAX_REASON_CHARS).collect();
+    let line = error.line().unwrap_or(1);
+    match error.kind() {
+        _ if raised.is_some() => ChatError::Refused { reason },
+        ErrorKind::OutOfFuel => ChatError::Endless,
+        ErrorKind::SyntaxError => ChatError::Syntax { line, reason },
+        _ => ChatError::Failed { line, reason },
+    }
 }

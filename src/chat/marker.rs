@@ -8,21 +8,21 @@ use std::collections::HashSet;
 
 use super::{ChatError, PromptPart};
 
+/// Private use area B, which models' own tokens leave alone.
+const FIRST: char = '\u{100000}';
+const LAST: char = '\u{10FFFD}';
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Marker(char);
 
 impl Marker {
     /// A marker whose delimiter is in none of `texts`.
-    pub(super) fn absent_from<'a>(
-        texts: impl Iterator<Item = &'a str>,
-    ) -> Result<Self, ChatError> {
+    pub(super) fn absent_from<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Self, ChatError> {
         let used: HashSet<char> = texts
             .flat_map(str::chars)
-            .filter(|character| *character >= '\u{E000}')
+            .filter(|character| *character >= FIRST)
             .collect();
-        ('\u{E000}'..='\u{F8FF}')
-            .chain('\u{F0000}'..='\u{FFFFD}')
-            .chain('\u{100000}'..='\u{10FFFD}')
+        (FIRST..=LAST)
             .find(|character| !used.contains(character))
             .map(Self)
             .ok_or(ChatError::NoMarker)

@@ -107,6 +107,13 @@ impl Kept {
         }
     }
 
+    /// The listed tokens of `n_visual`; `None` unless the indices increase and lie below `n_visual`.
+    pub fn from_indices(n_visual: usize, indices: Vec<usize>) -> Option<Self> {
+        let increasing = indices.is_sorted_by(|left, right| left < right);
+        let inside = indices.last().is_none_or(|&last| last < n_visual);
+        (increasing && inside).then_some(Self { indices, n_visual })
+    }
+
     /// Increasing indices of the kept tokens.
     pub fn indices(&self) -> &[usize] {
         &self.indices

@@ -163,6 +163,7 @@ impl Vision {
         Ok(Embeddings { values, width })
     }
 
+    #[cfg(test)]
     pub(super) fn raw(&self) -> NonNull<sys::mtmd_context> {
         self.raw
     }
@@ -238,6 +239,7 @@ impl Chunks<'_> {
         chunks.collect()
     }
 
+    #[cfg(test)]
     pub(super) fn raw(&self) -> NonNull<sys::mtmd_input_chunks> {
         self.raw
     }

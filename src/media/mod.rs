@@ -5,12 +5,16 @@
 //! nothing is resized here.
 
 mod content;
+mod error;
+mod samples;
 
 use std::fs::{self, File};
-use std::io::{self, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::io::{Cursor, Read};
+use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageReader};
+
+pub use error::MediaError;
 
 /// An upright picture without alpha, at least one pixel large.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,100 +33,6 @@ pub struct Limits {
     pub max_pixels: u64,
 }
 
-/// Why bytes did not become a [`Picture`].
-#[derive(Debug, thiserror::Error)]
-pub enum MediaError {
-    /// The file cannot be opened or read.
-    #[error("cannot open picture {}: {source}", path.display())]
-    Open {
-        /// The path as given.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The path names a directory.
-    #[error("{} is a directory; name one picture file", path.display())]
-    Directory {
-        /// The path as given.
-        path: PathBuf,
-    },
-    /// The file at `path` was read, but is no acceptable picture.
-    #[error("picture {}: {problem}", path.display())]
-    InFile {
-        /// The path as given.
-        path: PathBuf,
-        /// What [`Picture::decode`] says of its bytes.
-        #[source]
-        problem: Box<MediaError>,
-    },
-    /// The stream failed before its end.
-    #[error("cannot read the picture: {0}")]
-    Read(#[source] io::Error),
-    /// There is not one byte.
-    #[error("the picture is empty (0 bytes)")]
-    Empty,
-    /// The encoded picture is over [`Limits::max_bytes`].
-    #[error("the picture is larger than {max_bytes} bytes; shrink it or raise the limit")]
-    TooManyBytes {
-        /// The limit.
-        max_bytes: u64,
-    },
-    /// The header claims more pixels than [`Limits::max_pixels`].
-    #[error(
-        "the picture is {width}x{height}, over the limit of {max_pixels} pixels; shrink it or raise the limit"
-    )]
-    TooManyPixels {
-        /// Claimed width, in pixels.
-        width: u32,
-        /// Claimed height, in pixels.
-        height: u32,
-        /// The limit.
-        max_pixels: u64,
-    },
-    /// The content is no format that this program reads.
-    #[error("{}; use {ACCEPTED}", unknown(*.looks_like))]
-    UnknownFormat {
-        /// What the content is recognisably instead, with its article.
-        looks_like: Option<&'static str>,
-    },
-    /// The format is accepted, but not this flavour of it.
-    #[error("this kind of {format} picture is not supported: {reason}; convert it to 8-bit RGB")]
-    Unsupported {
-        /// Name of the format.
-        format: &'static str,
-        /// The decoder's reason.
-        reason: String,
-    },
-    /// The content breaks the rules of its format or ends early.
-    #[error("damaged {format} picture: {reason}")]
-    Damaged {
-        /// Name of the format.
-        format: &'static str,
-        /// The decoder's reason.
-        reason: String,
-    },
-    /// A side is zero pixels long.
-    #[error("the picture is {width}x{height}: it has no pixels")]
-    ZeroSized {
-        /// Width, in pixels.
-        width: u32,
-        /// Height, in pixels.
-        height: u32,
-    },
-    /// [`Picture::from_rgb`] got a buffer of the wrong length.
-    #[error("{width}x{height} RGB needs {} bytes, not {got}", rgb_bytes(*.width, *.height))]
-    WrongLength {
-        /// Width, in pixels.
-        width: u32,
-        /// Height, in pixels.
-        height: u32,
-        /// Length of the buffer, in bytes.
-        got: usize,
-    },
-}
-
-const ACCEPTED: &str = "PNG, JPEG, WebP, GIF, BMP or TIFF";
-
 impl Default for Limits {
     /// 64 MiB and 100 million pixels.
     fn default() -> Self {
@@ -139,7 +49,7 @@ impl Picture {
         if width == 0 || height == 0 {
             return Err(MediaError::ZeroSized { width, height });
         }
-        if rgb.len() as u128 != rgb_bytes(width, height) {
+        if rgb.len() as u128 != error::rgb_bytes(width, height) {
             let got = rgb.len();
             return Err(MediaError::WrongLength { width, height, got });
         }
@@ -189,7 +99,7 @@ impl Picture {
             return Err(MediaError::TooManyBytes { max_bytes });
         }
         let format = content::format_of(bytes)?;
-        let refused = |error| refused(format, error);
+        let refused = |error| error::refused(format, error);
 
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         reader.limits(allocation(limits.max_pixels));
@@ -211,7 +121,7 @@ impl Picture {
         decoder.set_limits(allocation(pixels)).map_err(refused)?;
         let orientation = decoder.orientation().map_err(refused)?;
         let image = DynamicImage::from_decoder(decoder).map_err(refused)?;
-        let mut upright = DynamicImage::ImageRgb8(over_white(image, format)?);
+        let mut upright = DynamicImage::ImageRgb8(samples::over_white(image, format)?);
         upright.apply_orientation(orientation);
         let (width, height) = (upright.width(), upright.height());
         Self::from_rgb(width, height, upright.into_rgb8().into_raw())
@@ -239,86 +149,11 @@ impl std::fmt::Debug for Picture {
     }
 }
 
-fn rgb_bytes(width: u32, height: u32) -> u128 {
-    u128::from(width) * u128::from(height) * 3
-}
-
-fn unknown(looks_like: Option<&str>) -> String {
-    match looks_like {
-        Some(kind) => format!("this is {kind}, not a picture that can be read"),
-        None => "this is no known picture format".to_owned(),
-    }
-}
-
 /// The widest samples that any format decodes to take 8 bytes a pixel, and planar or CMYK TIFF holds them twice.
 fn allocation(pixels: u64) -> image::Limits {
     let mut limits = image::Limits::no_limits();
     limits.max_alloc = Some(pixels.saturating_mul(16).saturating_add(16 << 20));
     limits
-}
-
-fn refused(format: ImageFormat, error: ImageError) -> MediaError {
-    let format = content::name(format);
-    let inner = std::error::Error::source(&error).map(ToString::to_string);
-    let reason = inner.unwrap_or_else(|| error.to_string());
-    match error {
-        ImageError::Unsupported(_) => MediaError::Unsupported { format, reason },
-        _ => MediaError::Damaged { format, reason },
-    }
-}
-
-fn over_white(image: DynamicImage, format: ImageFormat) -> Result<RgbImage, MediaError> {
-    let (width, height) = (image.width(), image.height());
-    let rgb: Vec<u8> = match image {
-        DynamicImage::ImageRgb8(image) => return Ok(image),
-        DynamicImage::ImageLuma8(image) => image.pixels().flat_map(|p| [p[0]; 3]).collect(),
-        DynamicImage::ImageLumaA8(image) => image
-            .pixels()
-            .flat_map(|p| [over_white_8(p[0], p[1]); 3])
-            .collect(),
-        DynamicImage::ImageRgba8(image) => image
-            .pixels()
-            .flat_map(|p| [p[0], p[1], p[2]].map(|sample| over_white_8(sample, p[3])))
-            .collect(),
-        DynamicImage::ImageLuma16(image) => image
-            .pixels()
-            .flat_map(|p| [over_white_16(p[0], u16::MAX); 3])
-            .collect(),
-        DynamicImage::ImageLumaA16(image) => image
-            .pixels()
-            .flat_map(|p| [over_white_16(p[0], p[1]); 3])
-            .collect(),
-        DynamicImage::ImageRgb16(image) => image
-            .pixels()
-            .flat_map(|p| p.0.map(|sample| over_white_16(sample, u16::MAX)))
-            .collect(),
-        DynamicImage::ImageRgba16(image) => image
-            .pixels()
-            .flat_map(|p| [p[0], p[1], p[2]].map(|sample| over_white_16(sample, p[3])))
-            .collect(),
-        other => {
-            return Err(MediaError::Unsupported {
-                format: content::name(format),
-                reason: format!("samples are {:?}", other.color()),
-            });
-        }
-    };
-    RgbImage::from_raw(width, height, rgb).ok_or_else(|| MediaError::Damaged {
-        format: content::name(format),
-        reason: "the decoder gave too few pixels".to_owned(),
-    })
-}
-
-fn over_white_8(sample: u8, alpha: u8) -> u8 {
-    let (sample, alpha) = (u32::from(sample), u32::from(alpha));
-    ((sample * alpha + 255 * (255 - alpha) + 127) / 255) as u8
-}
-
-/// Composes in 16 bits and rounds to 8 once: 65535 / 257 = 255.
-fn over_white_16(sample: u16, alpha: u16) -> u8 {
-    let (sample, alpha) = (u64::from(sample), u64::from(alpha));
-    let composed = sample * alpha + 65_535 * (65_535 - alpha);
-    ((composed + 65_535 * 257 / 2) / (65_535 * 257)) as u8
 }
 
 #[cfg(test)]

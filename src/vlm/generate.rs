@@ -106,6 +106,19 @@ impl Vlm {
         feed.groups(&groups, &mut |_, _| {}, &mut on_logits)?;
         Ok(log_probabilities)
     }
+
+    /// Logits (`[n_vocab]`) after a prompt of which only the `kept` visual tokens are read.
+    ///
+    /// # Errors
+    /// As [`Vlm::answer`].
+    pub fn prompt_logits(&mut self, prepared: &Prepared, kept: &Kept) -> Result<Vec<f32>, VlmError> {
+        let groups = plan(&prepared.prompt, kept.indices(), &[]);
+        let context = self.context_for(n_entries(&groups), 0)?;
+        let mut last = Vec::new();
+        let mut feed = Feed::new(context, &prepared.embeddings, !kept.is_all(), false);
+        feed.groups(&groups, &mut |_, _| {}, &mut |logits| last = logits.to_vec())?;
+        Ok(last)
+    }
 }
 
 fn n_entries(groups: &[Group]) -> usize {

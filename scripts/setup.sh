@@ -1,0 +1,53 @@
+#!/bin/sh
+# Makes sure that cargo, cmake, a C++ compiler and libclang are there. Installs the last three with the system's package
+# manager where that needs no question asked; otherwise says what to install.
+set -eu
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+has_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] && return 0
+    for file in /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib64/libclang.so* \
+        /usr/local/lib/libclang.so* /usr/lib64/llvm*/lib/libclang.so* /Library/Developer/CommandLineTools/usr/lib/libclang.dylib \
+        /Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib/libclang.dylib \
+        /opt/homebrew/opt/llvm/lib/libclang.dylib /usr/local/opt/llvm/lib/libclang.dylib; do
+        [ -e "$file" ] && return 0
+    done
+    return 1
+}
+
+missing() {
+    has cmake || printf ' cmake'
+    { has c++ || has g++ || has clang++; } || printf ' compiler'
+    has make || printf ' make'
+    has_libclang || printf ' libclang'
+}
+
+if ! has cargo; then
+    echo "error: cargo was not found" >&2
+    echo "hint: install Rust, see https://rustup.rs" >&2
+    exit 1
+fi
+[ -z "$(missing)" ] && exit 0
+echo "missing:$(missing)" >&2
+
+root=""
+[ "$(id -u)" = 0 ] || root="sudo -n"
+if has apt-get; then
+    install="apt-get install -y --no-install-recommends cmake build-essential libclang-dev"
+    $root apt-get update -q >&2 && $root $install >&2 || true
+elif has dnf; then
+    install="dnf install -y cmake gcc-c++ make clang-devel"
+    $root $install >&2 || true
+elif has brew; then
+    install="brew install cmake llvm"
+    $install >&2 || true
+else
+    install="cmake, a C++ compiler and libclang with your system's package manager"
+fi
+
+if [ -n "$(missing)" ]; then
+    echo "error: still missing:$(missing)" >&2
+    echo "hint: run: ${root:+sudo }$install" >&2
+    exit 1
+fi

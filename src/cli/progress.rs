@@ -1,0 +1,62 @@
+//! The progress line on a terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use sgl::pipeline::Event;
+use sgl::vlm::Role;
+use std::time::Duration;
+
+/// One line that says what is happening; nothing when hidden.
+#[derive(Clone)]
+pub struct Progress {
+    line: ProgressBar,
+}
+
+impl Progress {
+    pub fn new(is_shown: bool) -> Self {
+        let line = if is_shown { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        if is_shown {
+            line.enable_steady_tick(Duration::from_millis(100));
+        }
+        Self { line }
+    }
+
+    /// A model's file is loaded up to `share`.
+    pub fn loading(&self, role: Role, share: f32) {
+        let name = match role {
+            Role::Guide => "guide",
+            Role::Target => "target",
+        };
+        self.count(format!("loading {name}"), (share * 100.0) as u64, 100);
+    }
+
+    /// Something happens in a request. The line is gone before text comes.
+    pub fn show(&self, event: &Event<'_>) {
+        match *event {
+            Event::Phase(phase) => self.say(phase.label()),
+            Event::Progress { phase, done, all } => self.count(phase.label().to_owned(), done as u64, all as u64),
+            Event::Text(_) => self.clear(),
+        }
+    }
+
+    /// Something happens that cannot be counted.
+    pub fn say(&self, what: impl Into<String>) {
+        self.line.set_style(style("{spinner} {msg}"));
+        self.line.set_message(what.into());
+    }
+
+    fn count(&self, what: String, done: u64, all: u64) {
+        self.line.set_style(style("{spinner} {msg:15} {bar:30} {pos}/{len}"));
+        self.line.set_length(all);
+        self.line.set_position(done);
+        self.line.set_message(what);
+    }
+
+    /// Removes the line.
+    pub fn clear(&self) {
+        self.line.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}

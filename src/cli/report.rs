@@ -1,0 +1,143 @@
+//! The summary line of a run.
+
+use sgl::guidance::ExitDecision;
+use sgl::pipeline::{Report, Source};
+use sgl::timing::{Phase, Timings};
+
+/// Who answered, from how many visual tokens, and what it took, on one line.
+pub fn summary(report: &Report) -> String {
+    let mut parts = vec![answered(report)];
+    if report.visual.tokens > 0 {
+        parts.push(format!("read {}/{} visual tokens", report.visual.kept, report.visual.tokens));
+    }
+    let times = &report.timings_ms;
+    let guide = [Phase::GuideEncode, Phase::GuidePrefill, Phase::GuideDecode, Phase::Consistency];
+    let target = [Phase::TargetEncode, Phase::TargetPrefill, Phase::TargetDecode];
+    parts.extend(phases("guide", &guide, times));
+    parts.extend(phases("target", &target, times));
+    parts.push(format!("total {}", duration(times.total)));
+    parts.extend(speed(report));
+    parts.join("; ")
+}
+
+/// Milliseconds as people read them.
+pub fn duration(ms: f64) -> String {
+    match ms {
+        10_000.0.. => format!("{:.1} s", ms / 1e3),
+        100.0.. => format!("{ms:.0} ms"),
+        _ => format!("{ms:.1} ms"),
+    }
+}
+
+fn answered(report: &Report) -> String {
+    let who = match report.source {
+        Source::Guide => "guide answered",
+        Source::Target => "target answered",
+    };
+    match &report.exit {
+        Some(exit) => format!("{who}, {}", why(exit)),
+        None => who.to_owned(),
+    }
+}
+
+fn why(exit: &ExitDecision) -> String {
+    let threshold = exit.threshold;
+    match exit.score {
+        Some(score) if exit.exited => format!("exit score {score:.3} >= {threshold}"),
+        Some(score) => format!("exit score {score:.3} < {threshold}"),
+        None => format!("guide's confidence {:.3} too low to exit at {threshold}", exit.confidence),
+    }
+}
+
+/// `target encode 35.1 ms, prefill 11.8 ms`, of the phases that ran.
+fn phases(model: &str, phases: &[Phase], times: &Timings) -> Option<String> {
+    let time = |phase: &Phase| {
+        let label = phase.label();
+        let label = label.strip_prefix(model).unwrap_or(label).trim_start();
+        times.get(*phase).map(|ms| format!("{label} {}", duration(ms)))
+    };
+    let times: Vec<String> = phases.iter().filter_map(time).collect();
+    (!times.is_empty()).then(|| format!("{model} {}", times.join(", ")))
+}
+
+fn speed(report: &Report) -> Option<String> {
+    report.guide.as_ref()?;
+    if report.source == Source::Guide {
+        return Some("target not run".to_owned());
+    }
+    let ratio = unpruned_ms(report)? / report.timings_ms.total;
+    Some(format!("{ratio:.2}x the speed of the target alone (estimated)"))
+}
+
+/// What the target alone would have taken: its prefill grows with the tokens read. That is a lower bound, since attention
+/// grows faster.
+fn unpruned_ms(report: &Report) -> Option<f64> {
+    let times = &report.timings_ms;
+    let read = report.prompt_tokens;
+    let all = read + report.visual.tokens - report.visual.kept;
+    let prefill = times.target_prefill? * all as f64 / read as f64;
+    Some(times.target_encode.unwrap_or(0.0) + prefill + times.target_decode?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sgl::pipeline::{GuideReport, ModelNames, VisualReport};
+    use sgl::vlm::Finish;
+
+    fn report() -> Report {
+        let timings_ms = Timings {
+            guide_encode: Some(10.0),
+            guide_prefill: Some(20.0),
+            guide_decode: Some(0.5),
+            target_encode: Some(100.0),
+            target_prefill: Some(50.0),
+            target_decode: Some(19.5),
+            total: 200.0,
+            ..Timings::default()
+        };
+        Report {
+            answer: "8".into(),
+            source: Source::Target,
+            finish: Finish::Stop,
+            exit: Some(ExitDecision::ruled_out(0.7, 0.98)),
+            visual: VisualReport { tokens: 256, kept: 64, retain: 0.25, kept_indices: (0..64).collect() },
+            guide: Some(GuideReport { answer: "8".into(), tokens: 2 }),
+            timings_ms,
+            prompt_tokens: 96,
+            generated_tokens: 2,
+            models: ModelNames { guide: Some("g".into()), target: "t".into() },
+        }
+    }
+
+    #[test]
+    fn a_pruned_run() {
+        assert_eq!(
+            summary(&report()),
+            "target answered, guide's confidence 0.700 too low to exit at 0.98; read 64/256 visual tokens; \
+             guide encode 10.0 ms, prefill 20.0 ms, decode 0.5 ms; target encode 100 ms, prefill 50.0 ms, decode 19.5 ms; \
+             total 200 ms; 1.35x the speed of the target alone (estimated)"
+        );
+    }
+
+    #[test]
+    fn an_early_exit() {
+        let exit = Some(ExitDecision::decide(1.0, 0.97, 0.98));
+        let timings_ms = Timings { guide_encode: Some(10.0), consistency: Some(1.25), total: 12_345.0, ..Timings::default() };
+        assert_eq!(
+            summary(&Report { source: Source::Guide, exit, timings_ms, ..report() }),
+            "guide answered, exit score 0.985 >= 0.98; read 64/256 visual tokens; \
+             guide encode 10.0 ms, consistency 1.2 ms; total 12.3 s; target not run"
+        );
+    }
+
+    #[test]
+    fn a_target_alone() {
+        let timings_ms = Timings { target_prefill: Some(5.0), target_decode: Some(1.0), total: 6.5, ..Timings::default() };
+        let visual = VisualReport { tokens: 0, kept: 0, retain: 1.0, kept_indices: vec![] };
+        assert_eq!(
+            summary(&Report { guide: None, exit: None, timings_ms, visual, ..report() }),
+            "target answered; target prefill 5.0 ms, decode 1.0 ms; total 6.5 ms"
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! Flags resolved once into the library's options, and the rules that involve several of them.
+
+use super::args::{LlamaArgs, ModelArgs, RunArgs};
+use super::error::{Exit, Failure};
+use super::values::{DeviceList, GpuLayers};
+use sgl::llama::{ContextOptions, SamplingOptions};
+use sgl::pair::DemoPair;
+use sgl::pipeline::{ExitOptions, Request};
+use sgl::vlm::{VlmOptions, question};
+use std::path::{Path, PathBuf};
+
+/// The two models of a run.
+#[derive(Debug)]
+pub struct Pair {
+    pub guide: Option<VlmOptions>,
+    pub target: VlmOptions,
+}
+
+impl Pair {
+    /// The models that the flags name, or the embedded pair if they name none.
+    pub fn of(args: &RunArgs) -> Result<Self, Failure> {
+        let pair = match &args.models {
+            ModelArgs { model: None, guide: None, .. } => {
+                orphan(&args.models.mmproj, "--mmproj", "--model")?;
+                orphan(&args.models.guide_mmproj, "--guide-mmproj", "--guide")?;
+                return Self::embedded(&args.llama).map(|pair| pair.with_guide_places(args));
+            }
+            ModelArgs { model: None, .. } => {
+                return Err(usage("--guide is given and --model is not; name the target with --model and --mmproj"));
+            }
+            ModelArgs { model: Some(model), mmproj, guide, guide_mmproj } => {
+                let target = vlm(&args.llama, model, required(mmproj, "--mmproj", "--model")?);
+                if guide.is_none() {
+                    orphan(guide_mmproj, "--guide-mmproj", "--guide")?;
+                    if let Some(flag) = args.given.first() {
+                        return Err(usage(format!(
+                            "{flag} is about guidance, and there is no guide; add --guide and --guide-mmproj, or leave {flag} out"
+                        )));
+                    }
+                }
+                let guide = match guide {
+                    Some(guide) => Some(vlm(&args.llama, guide, required(guide_mmproj, "--guide-mmproj", "--guide")?)),
+                    None => None,
+                };
+                Self { guide, target }
+            }
+        };
+        Ok(pair.with_guide_places(args))
+    }
+
+    /// The pair inside this program.
+    pub fn embedded(args: &LlamaArgs) -> Result<Self, Failure> {
+        let files = DemoPair::install()?;
+        let guide = Some(vlm(args, &files.guide, &files.guide_mmproj));
+        Ok(Self { guide, target: vlm(args, &files.target, &files.target_mmproj) })
+    }
+
+    fn with_guide_places(mut self, args: &RunArgs) -> Self {
+        if let Some(guide) = &mut self.guide {
+            if let Some(layers) = args.guidance.guide_gpu_layers {
+                guide.n_gpu_layers = n_gpu_layers(layers);
+            }
+            if let Some(devices) = &args.guidance.guide_device {
+                place(guide, devices);
+            }
+        }
+        self
+    }
+}
+
+/// The request without its pictures.
+pub fn request(args: &RunArgs) -> Result<Request, Failure> {
+    let given = |flag: &str| args.given.iter().any(|given| given == flag);
+    for (switch, flag) in [("--no-prune", "--retain"), ("--no-exit", "--exit-threshold")] {
+        if given(switch) && given(flag) {
+            return Err(usage(format!("{switch} and {flag} contradict each other; leave one out")));
+        }
+    }
+    if args.question.image.iter().filter(|path| is_stdin(path)).count() > 1 {
+        return Err(usage("standard input holds one picture only; use --image - once"));
+    }
+    let guidance = &args.guidance;
+    let question_text = question(args.question.system.as_deref(), args.question.image.len(), &args.question.prompt);
+    Ok(Request {
+        retain: (!guidance.no_prune).then_some(guidance.retain),
+        policy: guidance.policy,
+        exit: (!guidance.no_exit).then_some(ExitOptions {
+            threshold: guidance.exit_threshold,
+            consistency: guidance.consistency,
+            retain: guidance.consistency_retain,
+        }),
+        n_predict: args.answer.predict as usize,
+        sampling: SamplingOptions {
+            temperature: args.answer.temp,
+            top_k: args.answer.top_k,
+            top_p: args.answer.top_p,
+            min_p: args.answer.min_p,
+            seed: args.answer.seed,
+        },
+        ..Request::new(question_text, Vec::new())
+    })
+}
+
+/// Whether a path stands for standard input.
+pub fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// A failure of the command line.
+pub fn usage(message: impl ToString) -> Failure {
+    Failure::new(Exit::Usage, message)
+}
+
+fn vlm(args: &LlamaArgs, model: &Path, mmproj: &Path) -> VlmOptions {
+    let mut options = VlmOptions {
+        model: model.to_owned(),
+        mmproj: mmproj.to_owned(),
+        n_gpu_layers: n_gpu_layers(args.gpu_layers),
+        n_ctx: Some(args.ctx_size).filter(|&n_ctx| n_ctx > 0),
+        context: ContextOptions {
+            n_batch: args.batch_size,
+            n_ubatch: args.ubatch_size,
+            n_threads: args.threads,
+            flash_attention: args.flash_attn,
+            cache_k: args.cache_type_k,
+            cache_v: args.cache_type_v,
+            ..ContextOptions::default()
+        },
+        ..VlmOptions::default()
+    };
+    if let Some(devices) = &args.device {
+        place(&mut options, devices);
+    }
+    options
+}
+
+fn n_gpu_layers(layers: GpuLayers) -> Option<u32> {
+    match layers {
+        GpuLayers::Auto => None,
+        GpuLayers::All => Some(u32::MAX),
+        GpuLayers::Count(n) => Some(n),
+    }
+}
+
+fn place(options: &mut VlmOptions, devices: &DeviceList) {
+    match devices {
+        DeviceList::None => {
+            options.devices = Vec::new();
+            options.n_gpu_layers = Some(0);
+        }
+        DeviceList::Named(names) => options.devices.clone_from(names),
+    }
+}
+
+fn required<'a>(file: &'a Option<PathBuf>, flag: &str, because: &str) -> Result<&'a Path, Failure> {
+    file.as_deref().ok_or_else(|| usage(format!("{flag} is missing; {because} needs the vision encoder that belongs to it")))
+}
+
+fn orphan(file: &Option<PathBuf>, flag: &str, without: &str) -> Result<(), Failure> {
+    match file {
+        Some(_) => Err(usage(format!("{flag} is given and {without} is not; name the model that it belongs to"))),
+        None => Ok(()),
+    }
+}

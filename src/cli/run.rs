@@ -1,0 +1,97 @@
+//! `sgl run`: answers a question about pictures.
+
+use super::args::RunArgs;
+use super::error::{Exit, Failure};
+use super::interrupt::Interrupt;
+use super::output::{Console, Output, print_json};
+use super::resolve::{Pair, is_stdin, request, usage};
+use super::{progress::Progress, report};
+use sgl::media::{Limits, Picture};
+use sgl::pipeline::{Event, Outcome, Pipeline, Request};
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+pub fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
+    let mut request = request(args)?;
+    let mut pair = Pair::of(args)?;
+    request.pictures = open(&args.question.image)?;
+    if request.pictures.is_empty() {
+        console.note("no picture is given, so there is nothing to prune and the target answers alone");
+        pair.guide = None;
+    }
+    let mut answer = Answer { output: Output::default(), streams: !args.answer.json, ends_with_reader: true };
+    let Some(outcome) = answer.get(pair, &request, console)? else { return Ok(()) };
+    answer.output.finish()?;
+    if args.answer.json {
+        print_json(&outcome.report)?;
+    }
+    console.say(report::summary(&outcome.report));
+    Ok(())
+}
+
+/// Reads the pictures, in order.
+pub fn open(paths: &[PathBuf]) -> Result<Vec<Picture>, Failure> {
+    let open = |path: &PathBuf| if is_stdin(path) { from_stdin() } else { Ok(Picture::open(path, &Limits::default())?) };
+    paths.iter().map(open).collect()
+}
+
+fn from_stdin() -> Result<Picture, Failure> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        return Err(usage("--image - reads standard input, which is a terminal; pipe a picture into it"));
+    }
+    Picture::read(stdin.lock(), &Limits::default())
+        .map_err(|error| Failure::new(Exit::Input, format!("picture on standard input: {error}")))
+}
+
+/// Loads the models; shows how far they are.
+pub fn load(pair: Pair, progress: &Progress) -> Result<Pipeline, Failure> {
+    let shown = progress.clone();
+    Ok(Pipeline::load(pair.guide, pair.target, move |role, share| shown.loading(role, share))?)
+}
+
+/// An answer on its way to standard output.
+pub struct Answer {
+    pub output: Output,
+    /// Whether the text is written as it comes.
+    pub streams: bool,
+    /// Whether there is no use in going on when nobody reads the answer any more.
+    pub ends_with_reader: bool,
+}
+
+impl Answer {
+    /// Loads the models and runs the request; `None` when the reader has left.
+    pub fn get(&mut self, pair: Pair, request: &Request, console: &Console) -> Result<Option<Outcome>, Failure> {
+        let progress = console.progress();
+        let result = load(pair, &progress).and_then(|mut pipeline| self.from(&mut pipeline, request, &progress));
+        progress.clear();
+        if self.ends_with_reader && self.output.is_closed() {
+            return Ok(None);
+        }
+        self.output.end_line();
+        result.map(Some)
+    }
+
+    fn from(&mut self, pipeline: &mut Pipeline, request: &Request, progress: &Progress) -> Result<Outcome, Failure> {
+        let cancel = pipeline.cancel_flag();
+        let interrupt = Interrupt::install(cancel.clone());
+        let outcome = pipeline.run(request, &mut |event| {
+            progress.show(&event);
+            if let Event::Text(text) = event
+                && self.streams
+            {
+                self.output.write(text);
+            }
+            // Again and again, because the start of a run clears the flag.
+            if interrupt.is_set() || (self.ends_with_reader && self.output.has_failed()) {
+                cancel.store(true, Ordering::Relaxed);
+            }
+        });
+        let outcome = match outcome {
+            Err(error) if error.is_cancelled() && self.output.has_failed() => return Err(...),
+            other => other?,
+        };
+        Ok(outcome)
+    }
+}

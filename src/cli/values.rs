@@ -1,0 +1,136 @@
+//! Values of flags: ranges and words that are checked while parsing.
+
+use std::str::FromStr;
+
+/// Layers on the device: a number, `auto` or `all`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GpuLayers {
+    Auto,
+    All,
+    Count(u32),
+}
+
+/// Devices by name, comma-separated, or `none`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceList {
+    None,
+    Named(Vec<String>),
+}
+
+impl FromStr for GpuLayers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" | "-1" => Ok(Self::Auto),
+            "all" => Ok(Self::All),
+            _ => number(text, |_: &u32| true, "a number of layers, auto or all").map(Self::Count),
+        }
+    }
+}
+
+impl FromStr for DeviceList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+        if names.iter().any(String::is_empty) {
+            return Err("must be names as `sgl devices` lists them, separated by commas, or none".to_owned());
+        }
+        Ok(Self::Named(names))
+    }
+}
+
+/// 0 or more.
+pub fn temperature(text: &str) -> Result<f32, String> {
+    number(text, |value: &f32| value.is_finite() && *value >= 0.0, "a number of 0 or more")
+}
+
+/// `0 < p <= 1`.
+pub fn share(text: &str) -> Result<f32, String> {
+    number(text, |value: &f32| *value > 0.0 && *value <= 1.0, "a number above 0 and at most 1")
+}
+
+/// `0 <= p <= 1`.
+pub fn probability(text: &str) -> Result<f32, String> {
+    number(text, |value: &f32| (0.0..=1.0).contains(value), UNIT)
+}
+
+/// `0 <= score <= 1`.
+pub fn score(text: &str) -> Result<f64, String> {
+    number(text, |value: &f64| (0.0..=1.0).contains(value), UNIT)
+}
+
+/// Tokens to draw from; 0: all.
+pub fn top_k(text: &str) -> Result<i32, String> {
+    number(text, |value: &i32| *value >= 0, "a whole number of 0 or more")
+}
+
+/// Any 32-bit number.
+pub fn seed(text: &str) -> Result<u32, String> {
+    number(text, |_: &u32| true, "a whole number from 0 to 4294967295")
+}
+
+/// Answer length in tokens.
+pub fn length(text: &str) -> Result<u32, String> {
+    number(text, |value: &u32| (1..=MAX_TOKENS).contains(value), "a whole number from 1 to 16777216")
+}
+
+/// Context size in tokens; 0: as needed.
+pub fn context(text: &str) -> Result<u32, String> {
+    number(text, |value: &u32| *value <= MAX_TOKENS, "a whole number from 0 to 16777216")
+}
+
+/// Batch size in tokens.
+pub fn batch(text: &str) -> Result<u32, String> {
+    length(text)
+}
+
+/// As many as ggml takes.
+pub fn threads(text: &str) -> Result<u32, String> {
+    number(text, |value: &u32| (1..=512).contains(value), "a whole number from 1 to 512")
+}
+
+const UNIT: &str = "a number from 0 to 1";
+/// Far more than any model reads, and far from where 32-bit sizes overflow.
+const MAX_TOKENS: u32 = 1 << 24;
+
+fn number<T: FromStr>(text: &str, fits: impl FnOnce(&T) -> bool, wanted: &str) -> Result<T, String> {
+    text.parse().ok().filter(fits).ok_or_else(|| format!("must be {wanted}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_outside_their_range_are_refused() {
+        for text in ["", " ", "x", "-0.1", "nan", "NaN", "inf", "-inf", "1e999", "0x1", "1,5"] {
+            assert!(temperature(text).is_err(), "{text}");
+            assert!(share(text).is_err(), "{text}");
+            assert!(probability(text).is_err(), "{text}");
+            assert!(score(text).is_err(), "{text}");
+            assert!(seed(text).is_err(), "{text}");
+        }
+        assert_eq!((temperature("0"), temperature("2.5")), (Ok(0.0), Ok(2.5)));
+        assert!(share("0").is_err() && share("1.0001").is_err());
+        assert_eq!((share("1"), probability("0"), score("1")), (Ok(1.0), Ok(0.0), Ok(1.0)));
+        assert!(threads("0").is_err() && threads("513").is_err() && length("0").is_err());
+        assert!(seed("4294967296").is_err() && context("18446744073709551616").is_err());
+        assert_eq!((context("0"), top_k("0")), (Ok(0), Ok(0)));
+    }
+
+    #[test]
+    fn layers_and_devices_have_words() {
+        assert_eq!("auto".parse(), Ok(GpuLayers::Auto));
+        assert_eq!("all".parse(), Ok(GpuLayers::All));
+        assert_eq!("0".parse(), Ok(GpuLayers::Count(0)));
+        assert!("-2".parse::<GpuLayers>().is_err() && "some".parse::<GpuLayers>().is_err());
+        assert_eq!("none".parse(), Ok(DeviceList::None));
+        assert_eq!("A, b".parse(), Ok(DeviceList::Named(vec!["A".into(), "b".into()])));
+        assert!("A,,b".parse::<DeviceList>().is_err() && "".parse::<DeviceList>().is_err());
+    }
+}

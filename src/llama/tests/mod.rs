@@ -1,0 +1,6 @@
+//! What the crate claims about llama.cpp, checked in process: fidelity to libmtmd's own path, and the attention export
+//! against the probabilities themselves.
+
+mod export;
+mod fidelity;
+mod harness;
