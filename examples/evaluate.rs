@@ -1,10 +1,11 @@
 //! Accuracy of the demo pair on its held-out questions, by policy and retention, and of early exit by threshold.
 //!
-//! `cargo run --release --example evaluate -- [--first N] [--models DIR] > table.md`: N pictures (default: all 200), other
-//! models than the embedded ones. One question takes one guide pass; every kept set is one target pass over the same
-//! encoded picture. All models are greedy. An answer is right if it equals the gold answer, blanks and case aside.
+//! `cargo run --release --example evaluate -- [--first N] [--models DIR] [--threads N] > table.md`: N pictures (default: all
+//! 200), other models than the embedded ones. One question takes one guide pass; every kept set is one target pass over
+//! the same encoded picture. All models are greedy. An answer is right if it equals the gold answer, blanks and case aside.
 
 use sgl::guidance::{Consistency, Importance, Kept, Policy, Retain, confidence};
+use sgl::llama::ContextOptions;
 use sgl::media::{Limits, Picture};
 use sgl::pair::DemoPair;
 use sgl::timing::ms_since;
@@ -42,13 +43,14 @@ struct Row {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (mut first, mut models) = (usize::MAX, None);
+    let (mut first, mut models, mut context) = (usize::MAX, None, ContextOptions::default());
     let mut arguments = std::env::args().skip(1);
     while let Some(flag) = arguments.next() {
         match (flag.as_str(), arguments.next()) {
             ("--first", Some(n)) => first = n.parse()?,
             ("--models", Some(dir)) => models = Some(PathBuf::from(dir)),
-            _ => return Err("usage: evaluate [--first N] [--models DIR]".into()),
+            ("--threads", Some(n)) => context.n_threads = Some(n.parse()?),
+            _ => return Err("usage: evaluate [--first N] [--models DIR] [--threads N]".into()),
         }
     }
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/held-out");
@@ -57,7 +59,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut images: Vec<&str> = questions.iter().map(|question| question.image.as_str()).collect();
     images.dedup();
     let last = images.get(first).copied();
-    let questions: Vec<&Question> = questions.iter().take_while(|question| Some(question.image.as_str()) != last).collect();
+    let questions: Vec<&Question> =
+        questions.iter().take_while(|question| Some(question.image.as_str()) != last).collect();
 
     let pair = match models {
         None => DemoPair::install()?,
@@ -68,7 +71,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             target_mmproj: dir.join("mmproj-target.gguf"),
         },
     };
-    let load = |role, model, mmproj| Vlm::load(role, VlmOptions { model, mmproj, ..VlmOptions::default() }, |_| {});
+    let load = |role, model, mmproj| {
+        Vlm::load(role, VlmOptions { model, mmproj, context: context.clone(), ..VlmOptions::default() }, |_| {})
+    };
     let mut guide = load(Role::Guide, pair.guide, pair.guide_mmproj)?;
     let mut target = load(Role::Target, pair.target, pair.target_mmproj)?;
 
@@ -111,7 +116,8 @@ fn ask(guide: &mut Vlm, target: &mut Vlm, asked: &Question, picture: Picture) ->
     let mut pruned = BTreeMap::new();
     let mut target_ms = 0.0;
     for retain in RETAIN {
-        let mut policies = vec![("global", Policy::Global), ("layer:1", Policy::Layer(1)), ("uniform", Policy::Uniform)];
+        let mut policies =
+            vec![("global", Policy::Global), ("layer:1", Policy::Layer(1)), ("uniform", Policy::Uniform)];
         // Another draw for every question: one seed keeps the same places of every picture.
         let seed = fingerprint(&asked.image, &asked.question);
         policies.extend((0..N_RANDOM).map(|index| ("random", Policy::Random(seed.wrapping_add(index)))));
@@ -123,7 +129,8 @@ fn ask(guide: &mut Vlm, target: &mut Vlm, asked: &Question, picture: Picture) ->
                 target_ms = encode_ms + ms_since(begin);
             }
             let share = if label == "random" { 1.0 / N_RANDOM as f64 } else { 1.0 };
-            *pruned.entry((label.to_owned(), (retain * 100.0) as u32)).or_insert(0.0) += f64::from(u8::from(right)) * share;
+            *pruned.entry((label.to_owned(), (retain * 100.0) as u32)).or_insert(0.0) +=
+                f64::from(u8::from(right)) * share;
         }
     }
     Ok(Row {
@@ -189,7 +196,8 @@ fn print_exits(rows: &[Row]) {
     for threshold in [0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 2.0] {
         let exits = |row: &Row| (row.confidence + row.product) / 2.0 >= threshold;
         let exited: Vec<&Row> = rows.iter().filter(|row| exits(row)).collect();
-        let right = |row: &Row| if exits(row) { number(row.guide) } else { row.pruned.get(&key).copied().unwrap_or(0.0) };
+        let right =
+            |row: &Row| if exits(row) { number(row.guide) } else { row.pruned.get(&key).copied().unwrap_or(0.0) };
         let ms = |row: &Row| {
             let consistency = if (row.confidence + 1.0) / 2.0 >= threshold { row.consistency_ms } else { 0.0 };
             row.guide_ms + consistency + if exits(row) { 0.0 } else { row.target_ms }

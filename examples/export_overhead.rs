@@ -1,7 +1,7 @@
 //! What the attention export costs: time of prefill and decode with it over the time without it, flash attention on.
 //!
-//! `cargo run --release --example export_overhead -- [MODEL.gguf] [N_VISUAL]`: any text model (default: the embedded
-//! guide) reads N_VISUAL random embedding rows (default 256) and a question of 32 tokens, then decodes 32 tokens. Runs
+//! `cargo run --release --example export_overhead -- [MODEL.gguf] [N_VISUAL] [ROUNDS]`: any text model (default: the embedded
+//! guide) reads N_VISUAL random embedding rows (default 256) and a question of 32 tokens, then decodes 32 tokens, ROUNDS times (default 11). Runs
 //! with and without export alternate; the ratios are of medians over all rounds, after one round of warm-up.
 
 use sgl::llama::{Batch, Context, ContextOptions, FlashAttention, LlamaError, Model, ModelOptions, Position};
@@ -13,7 +13,6 @@ use std::time::Instant;
 
 const N_QUESTION: i32 = 32;
 const N_DECODE: i32 = 32;
-const N_ROUNDS: usize = 11;
 
 /// Milliseconds of one run: picture and question, then one decoded token on average.
 struct Run {
@@ -23,8 +22,10 @@ struct Run {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().map_or_else(|| DemoPair::install().map(|pair| pair.guide), |path| Ok(PathBuf::from(path)))?;
+    let path =
+        arguments.next().map_or_else(|| DemoPair::install().map(|pair| pair.guide), |path| Ok(PathBuf::from(path)))?;
     let n_visual: i32 = arguments.next().map_or(Ok(256), |n| n.parse())?;
+    let n_rounds: usize = arguments.next().map_or(Ok(11), |n| n.parse())?;
     let model = Model::load(&path, ModelOptions::default())?;
     let mut random = fastrand::Rng::with_seed(1);
     let rows: Vec<f32> = (0..n_visual as usize * model.n_embd_inp()).map(|_| random.f32() - 0.5).collect();
@@ -35,14 +36,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut context = Context::new(&model, &options)?;
     let (mut with, mut without) = (Vec::new(), Vec::new());
-    for round in 0..=N_ROUNDS {
+    for round in 0..=n_rounds {
         let (off, on) = (run(&mut context, &rows, n_visual, false)?, run(&mut context, &rows, n_visual, true)?);
         if round > 0 {
             without.push(off);
             with.push(on);
         }
     }
-    println!("{n_visual} visual tokens, {N_QUESTION} question tokens, medians of {N_ROUNDS} alternating runs");
+    println!("{n_visual} visual tokens, {N_QUESTION} question tokens, medians of {n_rounds} alternating runs");
     for (name, of) in [("prefill", (|run: &Run| run.prefill) as fn(&Run) -> f64), ("decode", |run| run.decode)] {
         let (on, off) = (median(&with, of), median(&without, of));
         println!("{name}: {off:.2} ms without, {on:.2} ms with export, ratio {:.3}", on / off);

@@ -92,12 +92,7 @@ pub fn grid(nx: usize, ny: usize) -> Vec<TokenRect> {
     let edge = |i: usize, n: usize| i as f32 / n as f32;
     (0..ny)
         .flat_map(|y| (0..nx).map(move |x| (x, y)))
-        .map(|(x, y)| TokenRect {
-            x0: edge(x, nx),
-            y0: edge(y, ny),
-            x1: edge(x + 1, nx),
-            y1: edge(y + 1, ny),
-        })
+        .map(|(x, y)| TokenRect { x0: edge(x, nx), y0: edge(y, ny), x1: edge(x + 1, nx), y1: edge(y + 1, ny) })
         .collect()
 }
 
@@ -163,10 +158,7 @@ pub fn encode_png(picture: &RgbImage) -> Result<Vec<u8>, ExplainError> {
 fn check(rects: &[TokenRect], scores: &[f64], kept: &[usize]) -> Result<(), ExplainError> {
     let n_tokens = rects.len();
     if scores.len() != n_tokens {
-        return Err(ExplainError::ScoreCount {
-            n_tokens,
-            n_scores: scores.len(),
-        });
+        return Err(ExplainError::ScoreCount { n_tokens, n_scores: scores.len() });
     }
     if let Some((token, &value)) = scores.iter().enumerate().find(|(_, value)| !value.is_finite()) {
         return Err(ExplainError::Score { token, value });
@@ -188,20 +180,14 @@ fn panel(width: u32, height: u32, rgb: &[u8]) -> Result<RgbImage, ExplainError> 
     let bytes = u64::from(width).saturating_mul(u64::from(height)).saturating_mul(3);
     let picture = ImageBuffer::<Rgb<u8>, &[u8]>::from_raw(width, height, rgb)
         .filter(|_| bytes > 0 && bytes == rgb.len() as u64)
-        .ok_or(ExplainError::Pixels {
-            width,
-            height,
-            found: rgb.len(),
-        })?;
+        .ok_or(ExplainError::Pixels { width, height, found: rgb.len() })?;
     let (short, long) = (width.min(height), width.max(height));
     if long > LONG_SIDE {
         let reduced = |side: u32| (u64::from(side) * u64::from(LONG_SIDE) / u64::from(long)).max(1) as u32;
         return Ok(imageops::thumbnail(&picture, reduced(width), reduced(height)));
     }
     let factor = SHORT_SIDE.div_ceil(short).min(LONG_SIDE / long);
-    Ok(RgbImage::from_fn(width * factor, height * factor, |x, y| {
-        *picture.get_pixel(x / factor, y / factor)
-    }))
+    Ok(RgbImage::from_fn(width * factor, height * factor, |x, y| *picture.get_pixel(x / factor, y / factor)))
 }
 
 /// Scores as `0..=1` of the colour scale, `[n_tokens]`; equal scores are all cold.
@@ -209,9 +195,7 @@ fn normalise(scores: &[f64]) -> impl Iterator<Item = f32> {
     let mut sorted = scores.to_vec();
     sorted.sort_by(f64::total_cmp);
     let low = quantile(&sorted, 0.0);
-    let high = Some(quantile(&sorted, HOTTEST))
-        .filter(|&high| high > low)
-        .unwrap_or(quantile(&sorted, 1.0));
+    let high = Some(quantile(&sorted, HOTTEST)).filter(|&high| high > low).unwrap_or(quantile(&sorted, 1.0));
     let range = if high > low { high - low } else { 1.0 };
     scores.iter().map(move |score| ((score - low) / range).min(1.0) as f32)
 }
@@ -240,23 +224,14 @@ struct Field<T> {
 
 impl<T: Copy + PartialOrd> Field<T> {
     fn new(width: u32, height: u32) -> Self {
-        Self {
-            width,
-            height,
-            values: vec![None; width as usize * height as usize],
-        }
+        Self { width, height, values: vec![None; width as usize * height as usize] }
     }
 
     /// Lifts the pixels of `rect`, at least one, and of a margin around it to `value`.
     fn raise(&mut self, rect: &TokenRect, margin: usize, value: T) {
         let columns = pixels(rect.x0, rect.x1, self.width, margin);
         let rows = pixels(rect.y0, rect.y1, self.height, margin);
-        for row in self
-            .values
-            .chunks_exact_mut(self.width as usize)
-            .take(rows.end)
-            .skip(rows.start)
-        {
+        for row in self.values.chunks_exact_mut(self.width as usize).take(rows.end).skip(rows.start) {
             for pixel in row.get_mut(columns.clone()).into_iter().flatten() {
                 if *pixel < Some(value) {
                     *pixel = Some(value);

@@ -110,7 +110,10 @@ fn cache_dirs() -> Vec<PathBuf> {
     let user_cache = if cfg!(target_os = "macos") {
         home.map(|home| home.join("Library/Caches"))
     } else {
-        std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute()).or(home.map(|home| home.join(".cache")))
+        std::env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .filter(|dir| dir.is_absolute())
+            .or(home.map(|home| home.join(".cache")))
     };
     user_cache.into_iter().chain([std::env::temp_dir()]).map(|dir| dir.join("sgl")).collect()
 }

@@ -46,6 +46,8 @@ pub struct Request {
     pub policy: Policy,
     /// When the guide's answer is final; `None`: never.
     pub exit: Option<ExitOptions>,
+    /// Run the guide even where nothing depends on it, for its importance.
+    pub always_guide: bool,
     /// Most tokens to generate, for guide and target each.
     pub n_predict: usize,
     /// How the target's tokens are drawn; the guide always answers greedily.
@@ -79,6 +81,7 @@ impl Request {
             retain: Some(DEFAULT_RETAIN),
             policy: Policy::Global,
             exit: Some(ExitOptions::default()),
+            always_guide: false,
             n_predict: 256,
             sampling: SamplingOptions::default(),
         }
@@ -187,7 +190,9 @@ pub enum PipelineError {
     #[error(transparent)]
     Guidance(#[from] GuidanceError),
     /// The guide cuts the pictures in another way than the target.
-    #[error("the guide cuts these pictures into {guide} visual tokens and the target into {target}; importance can only be carried over between equal cuts, so use a guide of the target's family")]
+    #[error(
+        "the guide cuts these pictures into {guide} visual tokens and the target into {target}; importance can only be carried over between equal cuts, so use a guide of the target's family"
+    )]
     DifferentCuts { guide: usize, target: usize },
     /// The guide's layers exported no attention.
     #[error("the guide exported no attention, so it cannot rank visual tokens; use another model as guide")]
@@ -253,7 +258,7 @@ impl Pipeline {
         let mut timings = Timings::default();
         let retain = request.retain.unwrap_or(Retain::Share(1.0));
         let guided = !request.pictures.is_empty() && self.guide.is_some();
-        let needed = request.exit.is_some() || request.policy.needs_attention(retain);
+        let needed = request.always_guide || request.exit.is_some() || request.policy.needs_attention(retain);
         let look = match &mut self.guide {
             Some(guide) if guided && needed => {
                 Some(Look::take(guide, request, &mut timings, on_event).map_err(in_guide)?)
@@ -261,21 +266,18 @@ impl Pipeline {
             _ => None,
         };
         let exit = match (&mut self.guide, &look, &request.exit) {
-            (Some(guide), Some(look), Some(options)) => {
-                Some(look.decide(guide, options, &mut timings, on_event)?)
-            }
+            (Some(guide), Some(look), Some(options)) => Some(look.decide(guide, options, &mut timings, on_event)?),
             _ => None,
         };
-        let models = ModelNames {
-            guide: self.guide.as_ref().map(file_name),
-            target: file_name(&self.target),
-        };
-        let guide_report = look.as_ref().map(|look| GuideReport {
-            answer: look.generation.text.clone(),
-            tokens: look.generation.tokens.len(),
-        });
+        let models = ModelNames { guide: self.guide.as_ref().map(file_name), target: file_name(&self.target) };
+        let guide_report = look
+            .as_ref()
+            .map(|look| GuideReport { answer: look.generation.text.clone(), tokens: look.generation.tokens.len() });
 
-        let (generation, source, prepared, selected, kept) = match look.as_ref().filter(|_| exit.is_some_and(|exit| exit.exited)) {
+        let (generation, source, prepared, selected, kept) = match look
+            .as_ref()
+            .filter(|_| exit.is_some_and(|exit| exit.exited))
+        {
             Some(look) => {
                 on_event(Event::Text(&look.generation.text));
                 let n_visual = look.prepared.prompt.n_visual();
@@ -283,21 +285,20 @@ impl Pipeline {
                 (look.generation.clone(), Source::Guide, None, selected, Kept::all(n_visual))
             }
             None => {
-                let prepared = prepare(&self.target, request, Phase::TargetEncode, &mut timings, on_event).map_err(in_target)?;
+                let prepared =
+                    prepare(&self.target, request, Phase::TargetEncode, &mut timings, on_event).map_err(in_target)?;
                 let n_visual = prepared.prompt.n_visual();
-                let kept = if guided {
-                    self.select(request, retain, n_visual, look.as_ref())?
-                } else {
-                    Kept::all(n_visual)
-                };
+                let kept =
+                    if guided { self.select(request, retain, n_visual, look.as_ref())? } else { Kept::all(n_visual) };
                 let options = GenerationOptions {
                     n_predict: request.n_predict,
                     sampling: request.sampling.clone(),
                     observe: false,
                 };
                 let phases = (Phase::TargetPrefill, Phase::TargetDecode);
-                let generation = answer(&mut self.target, &prepared, &kept, &options, phases, &mut timings, on_event, true)
-                    .map_err(in_target)?;
+                let generation =
+                    answer(&mut self.target, &prepared, &kept, &options, phases, &mut timings, on_event, true)
+                        .map_err(in_target)?;
                 (generation, Source::Target, Some(prepared), kept.clone(), kept)
             }
         };

@@ -20,15 +20,7 @@ const MONTHS: [(&str, u64); 12] = [
 ];
 
 /// From the first day of 1970.
-const WEEKDAYS: [&str; 7] = [
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-];
+const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
 
 /// The template function. UTC, so that a prompt does not depend on where the machine stands.
 pub(super) fn strftime_now(format: &str) -> Result<String, Error> {

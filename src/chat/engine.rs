@@ -45,19 +45,13 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(source: &str, bos_token: &str, eos_token: &str) -> Result<Self, ChatError> {
         if source.len() > MAX_SOURCE_BYTES {
-            return Err(ChatError::SourceTooLong {
-                bytes: source.len(),
-                max_bytes: MAX_SOURCE_BYTES,
-            });
+            return Err(ChatError::SourceTooLong { bytes: source.len(), max_bytes: MAX_SOURCE_BYTES });
         }
         let source = without_generation_tags(source);
         let owned = source.clone();
         let environment = on_own_thread(MAX_TIME, move || {
             let mut environment = Environment::new();
-            let syntax = SyntaxConfig::builder()
-                .trim_blocks(true)
-                .lstrip_blocks(true)
-                .build()?;
+            let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?;
             environment.set_syntax(syntax);
             environment.set_unknown_method_callback(python_method);
             environment.add_function("raise_exception", raise_exception);
@@ -68,19 +62,12 @@ impl Engine {
             environment.add_template_owned(NAME, owned)?;
             Ok(environment)
         })?;
-        Ok(Self {
-            environment,
-            source,
-            bos_token: bos_token.to_owned(),
-            eos_token: eos_token.to_owned(),
-        })
+        Ok(Self { environment, source, bos_token: bos_token.to_owned(), eos_token: eos_token.to_owned() })
     }
 
     /// Every text that can reach the output from elsewhere than the messages.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
-        [&self.source, &self.bos_token, &self.eos_token]
-            .into_iter()
-            .map(String::as_str)
+        [&self.source, &self.bos_token, &self.eos_token].into_iter().map(String::as_str)
     }
 
     pub(super) fn begins_with_bos(&self, prompt: &str) -> bool {
@@ -104,15 +91,10 @@ impl Engine {
             bos_token => self.bos_token.as_str(),
             eos_token => self.eos_token.as_str(),
         };
-        let prompt = on_own_thread(MAX_TIME, move || {
-            environment.get_template(NAME)?.render(context)
-        })?;
+        let prompt = on_own_thread(MAX_TIME, move || environment.get_template(NAME)?.render(context))?;
         let limit = text_bytes.saturating_mul(MAX_GROWTH) + MAX_OVERHEAD_BYTES;
         if prompt.len() > limit {
-            return Err(ChatError::PromptTooLong {
-                text_bytes,
-                prompt_bytes: prompt.len(),
-            });
+            return Err(ChatError::PromptTooLong { text_bytes, prompt_bytes: prompt.len() });
         }
         Ok(prompt)
     }
@@ -129,12 +111,7 @@ fn raise_exception(reason: String) -> Result<Value, Error> {
 
 /// Python's methods of strings, lists and maps. The engine charges for their results only after they are built, so those
 /// whose results outgrow their arguments are charged here.
-fn python_method(
-    state: &mut State,
-    value: &Value,
-    method: &str,
-    args: &[Value],
-) -> Result<Value, Error> {
+fn python_method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     let text = value.as_str().unwrap_or_default();
     let bytes = match (method, args) {
         ("replace", [old, new, ..]) => {
@@ -183,18 +160,13 @@ pub(super) fn on_own_thread<T: Send + 'static>(
         .stack_size(STACK_BYTES)
         // The receiver is gone after `max_time`; nobody wants the result then.
         .spawn(move || drop(sender.send(work().map_err(|error| chat_error(&error)))))
-        .map_err(|error| ChatError::NoThread {
-            reason: error.to_string(),
-        })?;
-    receiver
-        .recv_timeout(max_time)
-        .unwrap_or_else(|error| match error {
-            RecvTimeoutError::Timeout => Err(ChatError::Endless),
-            RecvTimeoutError::Disconnected => Err(ChatError::Failed {
-                line: 1,
-                reason: "the template engine panicked".to_owned(),
-            }),
-        })
+        .map_err(|error| ChatError::NoThread { reason: error.to_string() })?;
+    receiver.recv_timeout(max_time).unwrap_or_else(|error| match error {
+        RecvTimeoutError::Timeout => Err(ChatError::Endless),
+        RecvTimeoutError::Disconnected => {
+            Err(ChatError::Failed { line: 1, reason: "the template engine panicked".to_owned() })
+        }
+    })
 }
 
 fn chat_error(error: &Error) -> ChatError {

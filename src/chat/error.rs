@@ -37,9 +37,7 @@ pub enum ChatError {
         max_bytes: usize,
     },
     /// The template blows the conversation up.
-    #[error(
-        "the chat template turns {text_bytes} bytes of messages into {prompt_bytes}; give another template"
-    )]
+    #[error("the chat template turns {text_bytes} bytes of messages into {prompt_bytes}; give another template")]
     PromptTooLong {
         /// Size of the messages, in bytes.
         text_bytes: usize,
@@ -53,9 +51,7 @@ pub enum ChatError {
         reason: String,
     },
     /// Neither a string nor typed parts come out of the template.
-    #[error(
-        "the chat template shows no user text, given as a string or as typed parts; give another template"
-    )]
+    #[error("the chat template shows no user text, given as a string or as typed parts; give another template")]
     Unusable,
     /// A message does not come out of the template.
     #[error("the chat template drops message {index} ({role}); give another template")]

@@ -60,9 +60,7 @@ impl Writer<'_> {
             ValueKind::String => self.string(value.as_str().unwrap_or_default())?,
             ValueKind::Seq | ValueKind::Iterable => {
                 let items: Vec<Value> = value.try_iter()?.collect();
-                self.container('[', ']', items, depth, |writer, item| {
-                    writer.value(item, depth + 1)
-                })?;
+                self.container('[', ']', items, depth, |writer, item| writer.value(item, depth + 1))?;
             }
             ValueKind::Map => {
                 let mut keys: Vec<Value> = value.try_iter()?.collect();

@@ -18,14 +18,8 @@ pub(super) struct Marker(char);
 impl Marker {
     /// A marker whose delimiter is in none of `texts`.
     pub(super) fn absent_from<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Self, ChatError> {
-        let used: HashSet<char> = texts
-            .flat_map(str::chars)
-            .filter(|character| *character >= FIRST)
-            .collect();
-        (FIRST..=LAST)
-            .find(|character| !used.contains(character))
-            .map(Self)
-            .ok_or(ChatError::NoMarker)
+        let used: HashSet<char> = texts.flat_map(str::chars).filter(|character| *character >= FIRST).collect();
+        (FIRST..=LAST).find(|character| !used.contains(character)).map(Self).ok_or(ChatError::NoMarker)
     }
 
     /// The marker of number `n`.

@@ -69,10 +69,7 @@ impl Message {
     pub fn user_with_pictures(n_pictures: usize, text: impl Into<String>) -> Self {
         let mut parts = vec![Part::Picture; n_pictures];
         parts.push(Part::Text(text.into()));
-        Self {
-            role: Role::User,
-            parts,
-        }
+        Self { role: Role::User, parts }
     }
 
     /// Pictures in this message.
@@ -89,9 +86,6 @@ impl Message {
     }
 
     fn text(role: Role, text: impl Into<String>) -> Self {
-        Self {
-            role,
-            parts: vec![Part::Text(text.into())],
-        }
+        Self { role, parts: vec![Part::Text(text.into())] }
     }
 }

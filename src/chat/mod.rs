@@ -73,11 +73,7 @@ impl ChatTemplate {
     ///
     /// Every picture of the messages comes out once, in order; texts of the system and the user are never dropped.
     /// What comes out of a template that does otherwise is an error.
-    pub fn render(
-        &self,
-        messages: &[Message],
-        add_generation_prompt: bool,
-    ) -> Result<Vec<PromptPart>, ChatError> {
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<PromptPart>, ChatError> {
         if messages.is_empty() {
             return Err(ChatError::NoMessages);
         }
@@ -96,15 +92,10 @@ impl ChatTemplate {
     /// Whether the template wrote the beginning-of-sequence token into `prompt`, so that the tokenizer must not add one.
     /// Text of a message that looks like the token does not count.
     pub fn starts_with_bos(&self, prompt: &[PromptPart]) -> bool {
-        self.writes_bos
-            && matches!(prompt.first(), Some(PromptPart::Text(text)) if self.engine.begins_with_bos(text))
+        self.writes_bos && matches!(prompt.first(), Some(PromptPart::Text(text)) if self.engine.begins_with_bos(text))
     }
 
-    fn render_turns(
-        &self,
-        turns: &[Turn],
-        add_generation_prompt: bool,
-    ) -> Result<String, ChatError> {
+    fn render_turns(&self, turns: &[Turn], add_generation_prompt: bool) -> Result<String, ChatError> {
         let text_bytes = turns.iter().map(|turn| turn.text.len()).sum();
         let messages = turns.iter().map(|turn| {
             let role = turn.role.name();
@@ -118,8 +109,7 @@ impl ChatTemplate {
             }
         });
         let messages = Value::from_iter(messages);
-        self.engine
-            .render(messages, add_generation_prompt, text_bytes)
+        self.engine.render(messages, add_generation_prompt, text_bytes)
     }
 
     /// Templates may trim or rewrite texts, so a text that is not found is a suspicion only: a marker in its place
@@ -142,10 +132,7 @@ impl ChatTemplate {
         let roles: Vec<Role> = turns.iter().map(|turn| turn.role).collect();
         let shown = self.probe_turns(&roles, marker, add_generation_prompt)?.0;
         match missing.into_iter().find(|(n, _)| !shown.contains(n)) {
-            Some((_, turn)) => Err(ChatError::Dropped {
-                index: turn.index,
-                role: turn.role.name(),
-            }),
+            Some((_, turn)) => Err(ChatError::Dropped { index: turn.index, role: turn.role.name() }),
             None => Ok(()),
         }
     }
@@ -198,11 +185,7 @@ impl ChatTemplate {
         marker: Marker,
         add_generation_prompt: bool,
     ) -> Result<(Vec<usize>, String), ChatError> {
-        let turn = |(index, &role)| Turn {
-            index,
-            role,
-            text: marker.mark(index),
-        };
+        let turn = |(index, &role)| Turn { index, role, text: marker.mark(index) };
         let turns: Vec<Turn> = roles.iter().enumerate().map(turn).collect();
         let prompt = self.render_turns(&turns, add_generation_prompt)?;
         Ok((marker.found(&prompt), prompt))

@@ -194,10 +194,7 @@ fn check(source: &str, messages: &[Message], expected: &str) {
     let template = template(source);
     let prompt = template.render(messages, true).unwrap();
     assert_eq!(shown(&prompt), expected);
-    assert_eq!(
-        template.starts_with_bos(&prompt),
-        expected.starts_with("<s>")
-    );
+    assert_eq!(template.starts_with_bos(&prompt), expected.starts_with("<s>"));
 }
 
 #[test]
@@ -262,10 +259,7 @@ fn gemma_gets_the_system_message_in_the_first_user_message() {
     );
     let odd = [Message::user("a"), Message::user("b")];
     let refused = template(GEMMA).render(&odd, true).unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "the chat template refuses these messages: Roles must alternate"
-    );
+    assert_eq!(refused.to_string(), "the chat template refuses these messages: Roles must alternate");
 }
 
 #[test]
@@ -285,20 +279,12 @@ fn gemma_3_folds_the_system_message_itself() {
 
 #[test]
 fn mistral_may_move_the_system_message_to_the_last_question() {
-    check(
-        MISTRAL,
-        &with_system(),
-        "<s>[INST] ▣What is this?[/INST] A cat.</s>[INST] Be brief.\n\nAnd this:▣?[/INST]",
-    );
+    check(MISTRAL, &with_system(), "<s>[INST] ▣What is this?[/INST] A cat.</s>[INST] Be brief.\n\nAnd this:▣?[/INST]");
 }
 
 #[test]
 fn internvl_is_chatml_behind_a_beginning_token() {
-    check(
-        INTERNVL,
-        &dialogue()[..1],
-        "<s><|im_start|>user\n▣What is this?<|im_end|>\n<|im_start|>assistant\n",
-    );
+    check(INTERNVL, &dialogue()[..1], "<s><|im_start|>user\n▣What is this?<|im_end|>\n<|im_start|>assistant\n");
 }
 
 #[test]
@@ -318,11 +304,7 @@ fn smolvlm_gets_typed_parts() {
 #[test]
 fn macros_and_generation_blocks_work() {
     assert_eq!(template(LLAVA).content, Content::Typed);
-    check(
-        LLAVA,
-        &with_system(),
-        "Be brief. USER: ▣What is this? ASSISTANT: A cat. USER: And this:▣? ASSISTANT:",
-    );
+    check(LLAVA, &with_system(), "Be brief. USER: ▣What is this? ASSISTANT: A cat. USER: And this:▣? ASSISTANT:");
 }
 
 #[test]
@@ -348,9 +330,7 @@ fn a_template_can_be_shared_between_threads() {
 
 #[test]
 fn pictures_side_by_side_have_no_text_between() {
-    let prompt = template("{{ messages[0].content }}")
-        .render(&[Message::user_with_pictures(3, "")], false)
-        .unwrap();
+    let prompt = template("{{ messages[0].content }}").render(&[Message::user_with_pictures(3, "")], false).unwrap();
     assert_eq!(prompt, vec![PromptPart::Picture; 3]);
 }
 
@@ -371,21 +351,14 @@ fn a_text_like_the_beginning_token_is_not_one() {
 
 #[test]
 fn system_text_without_a_question_becomes_one() {
-    let prompt = template(GEMMA)
-        .render(&[Message::system("One."), Message::system("Two.")], true)
-        .unwrap();
+    let prompt = template(GEMMA).render(&[Message::system("One."), Message::system("Two.")], true).unwrap();
     let expected = "<s><start_of_turn>user\nOne.\n\nTwo.<end_of_turn>\n<start_of_turn>model\n";
     assert_eq!(shown(&prompt), expected);
 }
 
 #[test]
 fn a_later_system_message_waits_for_its_question() {
-    let messages = [
-        Message::user("a"),
-        Message::system("s"),
-        Message::assistant("b"),
-        Message::user("c"),
-    ];
+    let messages = [Message::user("a"), Message::system("s"), Message::assistant("b"), Message::user("c")];
     let prompt = template(GEMMA).render(&messages, false).unwrap();
     let expected = "<s><start_of_turn>user\na<end_of_turn>\n<start_of_turn>model\nb<end_of_turn>\n\
                     <start_of_turn>user\ns\n\nc<end_of_turn>\n";
@@ -403,11 +376,7 @@ fn no_text_can_forge_a_picture() {
     let messages = [
         Message {
             role: Role::User,
-            parts: vec![
-                Part::Text(hostile.clone()),
-                Part::Picture,
-                Part::Text(hostile.clone()),
-            ],
+            parts: vec![Part::Text(hostile.clone()), Part::Picture, Part::Text(hostile.clone())],
         },
         Message::assistant(hostile.clone()),
         Message::user_with_pictures(1, hostile.clone()),
@@ -437,10 +406,7 @@ fn templates_that_lose_repeat_or_reorder_are_caught() {
     let render = |source: &str| template(source).render(&messages, true).unwrap_err();
 
     let last_only = "{{ messages[-1].content }}";
-    assert_eq!(
-        render(last_only).to_string(),
-        "the chat template drops message 0 (user); give another template"
-    );
+    assert_eq!(render(last_only).to_string(), "the chat template drops message 0 (user); give another template");
 
     let twice = "{% for m in messages %}{{ m.content }}{% endfor %}{% if messages|length == 3 and 'cat' in messages[1].content %}{{ messages[0].content }}{% endif %}";
     assert_eq!(
@@ -450,10 +416,7 @@ fn templates_that_lose_repeat_or_reorder_are_caught() {
 
     let backwards = "{% if 'cat' in messages[1].content %}{% set messages = messages[::-1] %}{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}";
     let found = vec![1, 0];
-    assert_eq!(
-        render(backwards),
-        ChatError::Pictures { expected: 2, found }
-    );
+    assert_eq!(render(backwards), ChatError::Pictures { expected: 2, found });
 
     let forged = "{% for m in messages %}{{ m.content }}{% endfor %}{{ '\\udbc0\\udc00' }}";
     assert!(matches!(render(forged), ChatError::Pictures { .. }));
@@ -482,10 +445,7 @@ fn python_and_jinja_habits_of_templates_work() {
         ("'a-b'.replace('-', '+').upper()", "A+B"),
         ("'a b c'.split(' ', 1) | join('|')", "a|b c"),
         ("messages[0].get('name', 'none')", "none"),
-        (
-            "'role' in messages[0] and 'name' not in messages[0]",
-            "True",
-        ),
+        ("'role' in messages[0] and 'name' not in messages[0]", "True"),
         ("messages[0].items() | list | length", "2"),
         ("messages | map(attribute='role') | join(',')", "user"),
         ("messages[:1] | length ~ messages[-1:] | length", "11"),
@@ -493,17 +453,11 @@ fn python_and_jinja_habits_of_templates_work() {
         ("'%s and %d' | format('a', 3)", "a and 3"),
         ("['b', 'a'] | sort | first", "a"),
         ("none | default('d', true)", "d"),
-        (
-            "{'b': 1, 'a': [true, none]} | tojson",
-            r#"{"b": 1, "a": [true, null]}"#,
-        ),
+        ("{'b': 1, 'a': [true, none]} | tojson", r#"{"b": 1, "a": [true, null]}"#),
         ("', '.join(['x', 'y'])", "x, y"),
         ("'abc'[::-1] ~ 'abc'[1:]", "cbabc"),
         ("strftime_now('%Y') | length", "4"),
-        (
-            "strftime_now is defined and raise_exception is defined",
-            "True",
-        ),
+        ("strftime_now is defined and raise_exception is defined", "True"),
     ] {
         let source = format!("{{{{ messages[0].content }}}}{{{{ {expression} }}}}");
         let prompt = template(&source).render(&[Message::user("")], true);
@@ -517,26 +471,11 @@ fn python_and_jinja_habits_of_templates_work() {
 #[test]
 fn tojson_is_pythons() {
     for (expression, expected) in [
-        (
-            "'<a href=\"x\">&\\'é\\n\\u0001\\u007f'|tojson",
-            "\"<a href=\\\"x\\\">&'é\\n\\u0001\u{7f}\"",
-        ),
-        (
-            "'é😀'|tojson(ensure_ascii=true)",
-            "\"\\u00e9\\ud83d\\ude00\"",
-        ),
-        (
-            "{'b': [1, 2.5], 'a': {}}|tojson(indent=2)",
-            "{\n  \"b\": [\n    1,\n    2.5\n  ],\n  \"a\": {}\n}",
-        ),
-        (
-            "{'b': 1, 'a': []}|tojson(sort_keys=true, separators=(',', ':'))",
-            "{\"a\":[],\"b\":1}",
-        ),
-        (
-            "{1: true, none: false}|tojson",
-            "{\"1\": true, \"null\": false}",
-        ),
+        ("'<a href=\"x\">&\\'é\\n\\u0001\\u007f'|tojson", "\"<a href=\\\"x\\\">&'é\\n\\u0001\u{7f}\""),
+        ("'é😀'|tojson(ensure_ascii=true)", "\"\\u00e9\\ud83d\\ude00\""),
+        ("{'b': [1, 2.5], 'a': {}}|tojson(indent=2)", "{\n  \"b\": [\n    1,\n    2.5\n  ],\n  \"a\": {}\n}"),
+        ("{'b': 1, 'a': []}|tojson(sort_keys=true, separators=(',', ':'))", "{\"a\":[],\"b\":1}"),
+        ("{1: true, none: false}|tojson", "{\"1\": true, \"null\": false}"),
     ] {
         let source = format!("{{{{ messages[0].content }}}}{{{{ {expression} }}}}");
         let prompt = template(&source).render(&[Message::user("")], true);
@@ -569,14 +508,8 @@ fn bad_templates_fail_with_their_line() {
             "{{ messages[0].content|sparkle }}",
             "chat template, line 1: unknown filter: filter sparkle is unknown; give another template",
         ),
-        (
-            "{{ raise_exception('never') }}",
-            "the chat template refuses these messages: never",
-        ),
-        (
-            "no text",
-            "the chat template shows no user text, given as a string or as typed parts; give another template",
-        ),
+        ("{{ raise_exception('never') }}", "the chat template refuses these messages: never"),
+        ("no text", "the chat template shows no user text, given as a string or as typed parts; give another template"),
         (
             "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
             "chat template, line 1: invalid operation: recursion limit exceeded; give another template",
@@ -584,10 +517,7 @@ fn bad_templates_fail_with_their_line() {
     ] {
         assert_eq!(error(source).to_string(), expected);
     }
-    assert_eq!(
-        template(CHATML).render(&[], true),
-        Err(ChatError::NoMessages)
-    );
+    assert_eq!(template(CHATML).render(&[], true), Err(ChatError::NoMessages));
 }
 
 #[test]
@@ -612,8 +542,7 @@ fn endless_and_greedy_templates_are_stopped() {
 
 #[test]
 fn deep_nesting_does_not_overflow_the_stack() {
-    let nest =
-        "{% set n = namespace(x=[]) %}{% for i in range(20000) %}{% set n.x = [n.x] %}{% endfor %}";
+    let nest = "{% set n = namespace(x=[]) %}{% for i in range(20000) %}{% set n.x = [n.x] %}{% endfor %}";
     assert!(ChatTemplate::new(&format!("{{{{ messages[0].content }}}}{nest}"), "", "").is_ok());
     let json = format!("{{{{ messages[0].content }}}}{nest}{{{{ n.x | tojson }}}}");
     assert!(matches!(error(&json), ChatError::Failed { .. }));
@@ -626,18 +555,9 @@ fn deep_nesting_does_not_overflow_the_stack() {
 #[test]
 fn sizes_are_bounded() {
     let source = " ".repeat(70_000);
-    assert_eq!(
-        error(&source).to_string(),
-        "the chat template has 70000 bytes, more than 65536; give another template"
-    );
+    assert_eq!(error(&source).to_string(), "the chat template has 70000 bytes, more than 65536; give another template");
     let echo = "{% for m in messages %}{{ m.content }}{% endfor %}{{ 'x' * 2000000 }}";
-    assert!(matches!(
-        error(echo),
-        ChatError::PromptTooLong {
-            prompt_bytes: 2_000_000..,
-            ..
-        }
-    ));
+    assert!(matches!(error(echo), ChatError::PromptTooLong { prompt_bytes: 2_000_000.., .. }));
 }
 
 #[test]
@@ -663,9 +583,7 @@ fn the_clock_ends_what_fuel_does_not() {
     };
     let ended = engine::on_own_thread(Duration::from_millis(10), sleep);
     assert_eq!(ended, Err(ChatError::Endless));
-    let panicked = engine::on_own_thread(Duration::from_secs(5), || {
-        std::panic::resume_unwind(Box::new(()))
-    });
+    let panicked = engine::on_own_thread(Duration::from_secs(5), || std::panic::resume_unwind(Box::new(())));
     assert!(matches!(panicked, Err::<(), _>(ChatError::Failed { .. })));
 }
 
@@ -682,10 +600,7 @@ fn dates_are_right() {
         assert_eq!(text.unwrap(), expected);
     }
     let short = clock::strftime(1_704_500_000, "%-d %b %y, %a %F %T 100%%, %-H %h");
-    assert_eq!(
-        short.unwrap(),
-        "6 Jan 24, Sat 2024-01-06 00:13:20 100%, 0 Jan"
-    );
+    assert_eq!(short.unwrap(), "6 Jan 24, Sat 2024-01-06 00:13:20 100%, 0 Jan");
     for unknown in ["%Q", "%", "%-"] {
         assert!(clock::strftime(0, unknown).is_err());
     }

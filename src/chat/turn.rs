@@ -24,11 +24,7 @@ pub(super) fn marked(messages: &[Message], marker: Marker) -> Vec<Turn> {
                 }
             }
         }
-        Turn {
-            index,
-            role: message.role,
-            text,
-        }
+        Turn { index, role: message.role, text }
     };
     messages.iter().enumerate().map(turn).collect()
 }
@@ -56,9 +52,6 @@ pub(super) fn folded(turns: Vec<Turn>) -> Vec<Turn> {
             (_, None) => folded.push(turn),
         }
     }
-    folded.extend(pending.map(|turn| Turn {
-        role: Role::User,
-        ..turn
-    }));
+    folded.extend(pending.map(|turn| Turn { role: Role::User, ..turn }));
     folded
 }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// Parses the command line. Help and version are "errors" for standard output.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let matches = Cli::command().try_get_matches_from(spelling::translate(argv))?;
+    let matches = command().try_get_matches_from(spelling::translate(argv))?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     let given = matches.subcommand().map(|(name, matches)| given(name, matches)).unwrap_or_default();
     match &mut cli.command {
@@ -22,6 +22,18 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
         _ => {}
     }
     Ok(cli)
+}
+
+/// The table, with llama.cpp's spellings in its help.
+pub fn command() -> clap::Command {
+    let spelled = |argument: clap::Arg| {
+        let also = argument.get_long().map(spelling::of).unwrap_or_default();
+        match argument.get_help().map(ToString::to_string) {
+            Some(help) if !also.is_empty() => argument.help(format!("{help} [also: {}]", also.join(", "))),
+            _ => argument,
+        }
+    };
+    Cli::command().mut_subcommands(|subcommand| subcommand.mut_args(spelled))
 }
 
 const VERSION: &str = concat!(
@@ -66,13 +78,13 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Answer a question about pictures
-    #[command(after_help = run_help(), args_override_self = true)]
+    #[command(after_help = EMBEDDED, args_override_self = true)]
     Run(Box<RunArgs>),
     /// Show what guidance does, with the models and pictures inside this program
     #[command(args_override_self = true)]
     Demo(DemoArgs),
     /// Answer as `run` does and draw what the guide looked at
-    #[command(after_help = run_help(), args_override_self = true)]
+    #[command(after_help = EMBEDDED, args_override_self = true)]
     Explain(Box<ExplainArgs>),
     /// Tell what GGUF files are and whether a model and an mmproj fit
     Inspect(InspectArgs),
@@ -80,9 +92,7 @@ pub enum Command {
     Devices(DevicesArgs),
 }
 
-fn run_help() -> String {
-    format!("Without --model and --guide, the small pair inside this program answers.\n\nAs in llama.cpp:\n{}", spelling::help())
-}
+const EMBEDDED: &str = "Without --model and --guide, the small pair inside this program answers.";
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -215,7 +225,13 @@ pub struct LlamaArgs {
         allow_negative_numbers = true)]
     pub ubatch_size: u32,
     /// Layers on the device: a number, auto or all
-    #[arg(long, value_name = "N", env = "LLAMA_ARG_N_GPU_LAYERS", default_value = "auto", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "LLAMA_ARG_N_GPU_LAYERS",
+        default_value = "auto",
+        allow_negative_numbers = true
+    )]
     pub gpu_layers: GpuLayers,
     /// Devices, separated by commas, or none [default: all]
     #[arg(long, value_name = "NAMES", env = "LLAMA_ARG_DEVICE")]
@@ -246,9 +262,9 @@ pub struct DemoArgs {
     #[arg(long, value_name = "NAME", default_value = super::demo::PICTURES[0].name,
         value_parser = clap::builder::PossibleValuesParser::new(super::demo::PICTURES.map(|picture| picture.name)))]
     pub picture: String,
-    /// Folder for the heat maps
-    #[arg(long, value_name = "DIR", default_value = "sgl-demo")]
-    pub out: PathBuf,
+    /// Folder for the heat maps [default: sgl-demo here, or else in the folder for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
     #[command(flatten)]
     pub llama: LlamaArgs,
 }
@@ -271,7 +287,7 @@ pub struct DevicesArgs {
 }
 
 fn given(subcommand: &str, matches: &ArgMatches) -> Vec<String> {
-    let cli = Cli::command();
+    let cli = command();
     let arguments = cli.find_subcommand(subcommand).into_iter().flat_map(clap::Command::get_arguments);
     arguments
         .filter(|argument| argument.get_help_heading() == Some(GUIDANCE))
@@ -286,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_table_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
@@ -299,7 +315,10 @@ mod tests {
         assert_eq!((args.llama.cache_type_k, args.llama.cache_type_v), (context.cache_k, context.cache_v));
         assert_eq!(args.llama.flash_attn, context.flash_attention);
         let sampling = sgl::llama::SamplingOptions::default();
-        assert_eq!((args.answer.temp, args.answer.top_k, args.answer.seed), (sampling.temperature, sampling.top_k, sampling.seed));
+        assert_eq!(
+            (args.answer.temp, args.answer.top_k, args.answer.seed),
+            (sampling.temperature, sampling.top_k, sampling.seed)
+        );
         assert_eq!((args.answer.top_p, args.answer.min_p), (sampling.top_p, sampling.min_p));
     }
 

@@ -16,7 +16,8 @@ mod run;
 mod spelling;
 mod values;
 
-use args::{Cli, Command};
+use args::Command;
+use clap::error::ErrorKind;
 use error::{Exit, Failure};
 use output::Console;
 use std::ffi::OsString;
@@ -26,11 +27,7 @@ use std::process::ExitCode;
 pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match args::parse(argv) {
         Ok(cli) => cli,
-        // Help and version come this way too, for standard output; a reader that left early is no error.
-        Err(message) => {
-            let _ = message.print();
-            return if message.use_stderr() { Exit::Usage } else { Exit::Done }.into();
-        }
+        Err(message) => return parsed_nothing(&message).into(),
     };
     logging::init(cli.verbose);
     let console = Console::new(cli.quiet, cli.verbose > 0);
@@ -41,6 +38,19 @@ pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// Help, version, or what is wrong with the command line. A reader that left early is no error.
+fn parsed_nothing(message: &clap::Error) -> Exit {
+    let text = message.to_string();
+    let paragraph = text.split("\n\n").next().and_then(|paragraph| paragraph.strip_prefix("error: "));
+    match paragraph {
+        Some(error) if message.kind() == ErrorKind::ValueValidation => {
+            Console::new(false, false).failure(&Failure::new(Exit::Usage, error));
+        }
+        _ => drop(message.print()),
+    }
+    if message.use_stderr() { Exit::Usage } else { Exit::Done }
 }
 
 fn dispatch(command: &Command, console: &Console) -> Result<(), Failure> {

@@ -64,11 +64,6 @@ impl Output {
         self.failed.is_some()
     }
 
-    /// Whether that is because the reader has left, as `head` does.
-    pub fn is_closed(&self) -> bool {
-        self.failed.as_ref().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
-    }
-
     /// Ends a line that was begun, so that what follows on a terminal has its own.
     pub fn end_line(&mut self) {
         if self.is_mid_line {
@@ -76,14 +71,15 @@ impl Output {
         }
     }
 
+    /// Whether the reader got everything; `false` when it has left early, as `head` does.
+    ///
     /// # Errors
-    /// All was not written, for another reason than that the reader has left.
-    pub fn finish(self) -> Result<(), Failure> {
-        match self.failed {
-            Some(error) if error.kind() != ErrorKind::BrokenPipe => {
-                Err(Failure::new(Exit::Output, format!("cannot write to standard output: {error}")))
-            }
-            _ => Ok(()),
+    /// Something was not written for another reason.
+    pub fn finish(&mut self) -> Result<bool, Failure> {
+        match self.failed.take() {
+            Some(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+            Some(error) => Err(Failure::new(Exit::Output, format!("cannot write to standard output: {error}"))),
+            None => Ok(true),
         }
     }
 }
@@ -92,11 +88,11 @@ impl Output {
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut output = Output::default();
     output.write(text);
-    output.finish()
+    output.finish().map(drop)
 }
 
-/// Prints one JSON object on one line.
-pub fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+/// One JSON object on one line.
+pub fn json_line(value: &impl serde::Serialize) -> Result<String, Failure> {
     let json = serde_json::to_string(value).map_err(|error| Failure::new(Exit::Output, error))?;
-    print(&format!("{json}\n"))
+    Ok(json + "\n")
 }

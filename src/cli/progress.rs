@@ -29,19 +29,26 @@ impl Progress {
         self.count(format!("loading {name}"), (share * 100.0) as u64, 100);
     }
 
+    /// `done` of `all` runs are measured.
+    pub fn measuring(&self, done: usize, all: usize) {
+        self.count("measuring".to_owned(), done as u64, all as u64);
+    }
+
     /// Something happens in a request. The line is gone before text comes.
     pub fn show(&self, event: &Event<'_>) {
         match *event {
-            Event::Phase(phase) => self.say(phase.label()),
+            Event::Phase(phase) => {
+                self.line.set_style(style("{spinner} {msg}"));
+                self.line.set_message(phase.label());
+            }
             Event::Progress { phase, done, all } => self.count(phase.label().to_owned(), done as u64, all as u64),
             Event::Text(_) => self.clear(),
         }
     }
 
-    /// Something happens that cannot be counted.
-    pub fn say(&self, what: impl Into<String>) {
-        self.line.set_style(style("{spinner} {msg}"));
-        self.line.set_message(what.into());
+    /// Does what writes to the terminal while the line is away.
+    pub fn above(&self, write: impl FnOnce()) {
+        self.line.suspend(write);
     }
 
     fn count(&self, what: String, done: u64, all: u64) {

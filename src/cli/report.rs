@@ -123,7 +123,8 @@ mod tests {
     #[test]
     fn an_early_exit() {
         let exit = Some(ExitDecision::decide(1.0, 0.97, 0.98));
-        let timings_ms = Timings { guide_encode: Some(10.0), consistency: Some(1.25), total: 12_345.0, ..Timings::default() };
+        let timings_ms =
+            Timings { guide_encode: Some(10.0), consistency: Some(1.25), total: 12_345.0, ..Timings::default() };
         assert_eq!(
             summary(&Report { source: Source::Guide, exit, timings_ms, ..report() }),
             "guide answered, exit score 0.985 >= 0.98; read 64/256 visual tokens; \
@@ -133,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_target_alone() {
-        let timings_ms = Timings { target_prefill: Some(5.0), target_decode: Some(1.0), total: 6.5, ..Timings::default() };
+        let timings_ms =
+            Timings { target_prefill: Some(5.0), target_decode: Some(1.0), total: 6.5, ..Timings::default() };
         let visual = VisualReport { tokens: 0, kept: 0, retain: 1.0, kept_indices: vec![] };
         assert_eq!(
             summary(&Report { guide: None, exit: None, timings_ms, visual, ..report() }),

@@ -153,7 +153,8 @@ fn place(options: &mut VlmOptions, devices: &DeviceList) {
 }
 
 fn required<'a>(file: &'a Option<PathBuf>, flag: &str, because: &str) -> Result<&'a Path, Failure> {
-    file.as_deref().ok_or_else(|| usage(format!("{flag} is missing; {because} needs the vision encoder that belongs to it")))
+    file.as_deref()
+        .ok_or_else(|| usage(format!("{flag} is missing; {because} needs the vision encoder that belongs to it")))
 }
 
 fn orphan(file: &Option<PathBuf>, flag: &str, without: &str) -> Result<(), Failure> {

@@ -3,13 +3,13 @@
 use super::args::RunArgs;
 use super::error::{Exit, Failure};
 use super::interrupt::Interrupt;
-use super::output::{Console, Output, print_json};
+use super::output::{Console, Output, json_line};
 use super::resolve::{Pair, is_stdin, request, usage};
 use super::{progress::Progress, report};
 use sgl::media::{Limits, Picture};
 use sgl::pipeline::{Event, Outcome, Pipeline, Request};
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 pub fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
@@ -17,14 +17,18 @@ pub fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
     let mut pair = Pair::of(args)?;
     request.pictures = open(&args.question.image)?;
     if request.pictures.is_empty() {
-        console.note("no picture is given, so there is nothing to prune and the target answers alone");
         pair.guide = None;
     }
-    let mut answer = Answer { output: Output::default(), streams: !args.answer.json, ends_with_reader: true };
+    let mut answer = Answer { output: Output::default(), streams: !args.answer.json, needs_reader: true };
     let Some(outcome) = answer.get(pair, &request, console)? else { return Ok(()) };
-    answer.output.finish()?;
     if args.answer.json {
-        print_json(&outcome.report)?;
+        answer.output.write(&json_line(&outcome.report)?);
+    }
+    if !answer.output.finish()? {
+        return Ok(());
+    }
+    if request.pictures.is_empty() {
+        console.note("there was no picture, so nothing to prune: the target answered alone");
     }
     console.say(report::summary(&outcome.report));
     Ok(())
@@ -32,7 +36,8 @@ pub fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
 
 /// Reads the pictures, in order.
 pub fn open(paths: &[PathBuf]) -> Result<Vec<Picture>, Failure> {
-    let open = |path: &PathBuf| if is_stdin(path) { from_stdin() } else { Ok(Picture::open(path, &Limits::default())?) };
+    let open =
+        |path: &PathBuf| if is_stdin(path) { from_stdin() } else { Ok(Picture::open(path, &Limits::default())?) };
     paths.iter().map(open).collect()
 }
 
@@ -56,24 +61,27 @@ pub struct Answer {
     pub output: Output,
     /// Whether the text is written as it comes.
     pub streams: bool,
-    /// Whether there is no use in going on when nobody reads the answer any more.
-    pub ends_with_reader: bool,
+    /// Whether there is no use in going on once the answer cannot be written.
+    pub needs_reader: bool,
 }
 
 impl Answer {
     /// Loads the models and runs the request; `None` when the reader has left.
     pub fn get(&mut self, pair: Pair, request: &Request, console: &Console) -> Result<Option<Outcome>, Failure> {
         let progress = console.progress();
-        let result = load(pair, &progress).and_then(|mut pipeline| self.from(&mut pipeline, request, &progress));
+        let outcome = load(pair, &progress).and_then(|mut pipeline| self.stream(&mut pipeline, request, &progress));
         progress.clear();
-        if self.ends_with_reader && self.output.is_closed() {
-            return Ok(None);
+        match &outcome {
+            Ok(outcome) if self.streams && outcome.report.answer.is_empty() => self.output.write("\n"),
+            _ => self.output.end_line(),
         }
-        self.output.end_line();
-        result.map(Some)
+        if self.needs_reader && self.output.has_failed() {
+            return self.output.finish().map(|_| None);
+        }
+        outcome.map(Some)
     }
 
-    fn from(&mut self, pipeline: &mut Pipeline, request: &Request, progress: &Progress) -> Result<Outcome, Failure> {
+    fn stream(&mut self, pipeline: &mut Pipeline, request: &Request, progress: &Progress) -> Result<Outcome, Failure> {
         let cancel = pipeline.cancel_flag();
         let interrupt = Interrupt::install(cancel.clone());
         let outcome = pipeline.run(request, &mut |event| {
@@ -84,14 +92,10 @@ impl Answer {
                 self.output.write(text);
             }
             // Again and again, because the start of a run clears the flag.
-            if interrupt.is_set() || (self.ends_with_reader && self.output.has_failed()) {
+            if interrupt.is_set() || (self.needs_reader && self.output.has_failed()) {
                 cancel.store(true, Ordering::Relaxed);
             }
-        });
-        let outcome = match outcome {
-            Err(error) if error.is_cancelled() && self.output.has_failed() => return Err(...),
-            other => other?,
-        };
+        })?;
         Ok(outcome)
     }
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 /// llama.cpp's spelling, and the flag here.
-pub const LLAMA_CPP: &[(&str, &str)] = &[
+const LLAMA_CPP: &[(&str, &str)] = &[
     ("-mm", "--mmproj"),
     ("-ngl", "--gpu-layers"),
     ("--n-gpu-layers", "--gpu-layers"),
@@ -45,17 +45,16 @@ fn translated(argument: &str) -> Option<String> {
     Some(value.map_or_else(|| (*flag).to_owned(), |value| format!("{flag}={value}")))
 }
 
-/// The table for `--help`.
-pub fn help() -> String {
-    let spelling = |(spelling, flag): &(&str, &str)| format!("  {spelling:17} {flag}\n");
-    LLAMA_CPP.iter().map(spelling).collect()
+/// llama.cpp's spellings of a flag, given without its hyphens.
+pub fn of(flag: &str) -> Vec<&'static str> {
+    let is_of = |(_, name): &&(&str, &str)| name.trim_start_matches('-') == flag;
+    LLAMA_CPP.iter().filter(is_of).map(|(spelling, _)| *spelling).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::Cli;
-    use clap::CommandFactory;
+    use crate::cli::args::command;
 
     fn check(argv: &str, expected: &str) {
         let argv = argv.split(' ').map(OsString::from);
@@ -79,7 +78,7 @@ mod tests {
 
     #[test]
     fn every_spelling_stands_for_a_flag() {
-        let mut cli = Cli::command();
+        let mut cli = command();
         cli.build();
         let run = cli.find_subcommand("run").unwrap();
         let flags: Vec<_> = run.get_arguments().filter_map(|argument| argument.get_long()).collect();

@@ -39,9 +39,7 @@ pub(super) fn heat_colour(heat: f32) -> [f32; 3] {
 
 pub(super) fn dimmed(pixel: Rgb<u8>) -> Rgb<u8> {
     let grey = luminance(pixel);
-    Rgb(pixel
-        .0
-        .map(|channel| (mix(grey, channel.into(), DIM_COLOUR) * DIM_LIGHT) as u8))
+    Rgb(pixel.0.map(|channel| (mix(grey, channel.into(), DIM_COLOUR) * DIM_LIGHT) as u8))
 }
 
 /// Rec. 709 weights on the stored values, in `0..=255`.

@@ -23,24 +23,8 @@ fn cell(panels: &RgbImage, panel: u32, n: u32, index: u32) -> Rgb<u8> {
 fn grid_is_row_major_and_closed() {
     let rects = grid(4, 2);
     assert_eq!(rects.len(), 8);
-    assert_eq!(
-        rects[0],
-        TokenRect {
-            x0: 0.0,
-            y0: 0.0,
-            x1: 0.25,
-            y1: 0.5
-        }
-    );
-    assert_eq!(
-        rects[6],
-        TokenRect {
-            x0: 0.5,
-            y0: 0.5,
-            x1: 0.75,
-            y1: 1.0
-        }
-    );
+    assert_eq!(rects[0], TokenRect { x0: 0.0, y0: 0.0, x1: 0.25, y1: 0.5 });
+    assert_eq!(rects[6], TokenRect { x0: 0.5, y0: 0.5, x1: 0.75, y1: 1.0 });
     assert!(grid(0, 3).is_empty());
 }
 
@@ -98,21 +82,15 @@ fn scores_without_spread_are_cold_and_a_lone_score_above_zero_shows() {
 
 #[test]
 fn the_colour_scale_grows_in_lightness() {
-    let lightness: Vec<f32> = (0..=100)
-        .map(|step| luminance(Rgb(heat_colour(step as f32 / 100.0).map(|channel| channel as u8))))
-        .collect();
+    let lightness: Vec<f32> =
+        (0..=100).map(|step| luminance(Rgb(heat_colour(step as f32 / 100.0).map(|channel| channel as u8)))).collect();
     assert!(lightness.is_sorted());
     assert!(lightness[100] - lightness[0] > 150.0);
 }
 
 #[test]
 fn overlapping_tokens_show_the_higher_score_and_stay_kept() {
-    let whole = TokenRect {
-        x0: 0.0,
-        y0: 0.0,
-        x1: 1.0,
-        y1: 1.0,
-    };
+    let whole = TokenRect { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 };
     let rects = [vec![whole], grid(2, 2)].concat();
     let scores = [1.0, 0.0, 0.0, 2.0, 0.0];
     let panels = overlay(448, 448, &plain(448, 448), &rects, &scores, &[0, 1]).unwrap();
@@ -124,12 +102,7 @@ fn overlapping_tokens_show_the_higher_score_and_stay_kept() {
 
 #[test]
 fn where_no_token_is_the_picture_shows_through_and_counts_as_dropped() {
-    let left = TokenRect {
-        x0: 0.0,
-        y0: 0.0,
-        x1: 0.5,
-        y1: 1.0,
-    };
+    let left = TokenRect { x0: 0.0, y0: 0.0, x1: 0.5, y1: 1.0 };
     let panels = overlay(448, 448, &plain(448, 448), &[left], &[1.0], &[0]).unwrap();
     assert_eq!(cell(&panels, 0, 2, 1).0, ORANGE);
     assert_eq!(cell(&panels, 1, 2, 1), dimmed(Rgb(ORANGE)));
@@ -149,11 +122,7 @@ fn panels_are_enlarged_by_whole_factors_and_reduced_to_the_long_side() {
         ((1, 5000), (1, 1024)),
     ] {
         let panels = draw(width, height, 16, &[1.0; 256], &[0, 17]);
-        assert_eq!(
-            panels.dimensions(),
-            (2 * expected.0 + GAP, expected.1),
-            "{width}x{height}"
-        );
+        assert_eq!(panels.dimensions(), (2 * expected.0 + GAP, expected.1), "{width}x{height}");
         assert_eq!(panels.get_pixel(expected.0 + GAP, 0).0, ORANGE, "{width}x{height}");
     }
 }
@@ -171,9 +140,7 @@ fn bad_input_is_refused() {
     let rgb = plain(2, 2);
     let rects = grid(2, 2);
     let run = |width, height, rgb: &[u8], rects: &[TokenRect], scores: &[f64], kept: &[usize]| {
-        overlay(width, height, rgb, rects, scores, kept)
-            .unwrap_err()
-            .to_string()
+        overlay(width, height, rgb, rects, scores, kept).unwrap_err().to_string()
     };
     let scores = [1.0; 4];
     assert_eq!(
@@ -187,16 +154,8 @@ fn bad_input_is_refused() {
     assert!(run(2, 2, &rgb, &rects, &[1.0, f64::NAN, 1.0, 1.0], &[]).contains("visual token 1 is NaN"));
     assert!(run(2, 2, &rgb, &rects, &scores, &[4]).contains("kept visual token 4 is not among the 4"));
     for (x0, x1) in [(0.5, 0.5), (0.7, 0.2), (f32::NAN, 1.0), (1.0, 2.0), (-1.0, 0.0)] {
-        let rect = TokenRect {
-            x0,
-            y0: 0.0,
-            x1,
-            y1: 1.0,
-        };
-        assert!(
-            run(2, 2, &rgb, &[rect], &[1.0], &[]).contains("token 0 covers no part"),
-            "{rect:?}"
-        );
+        let rect = TokenRect { x0, y0: 0.0, x1, y1: 1.0 };
+        assert!(run(2, 2, &rgb, &[rect], &[1.0], &[]).contains("token 0 covers no part"), "{rect:?}");
     }
 }
 

@@ -25,16 +25,10 @@ pub fn check_guide(text: &Header, mmproj: &Header) -> Result<(), GgufError> {
     check_target(text, mmproj)?;
     let summary = text.summary();
     let no_heads = summary.text.as_ref().is_some_and(|text| {
-        [&text.n_heads, &text.n_key_value_heads]
-            .into_iter()
-            .flatten()
-            .any(|heads| heads.is_zero())
+        [&text.n_heads, &text.n_key_value_heads].into_iter().flatten().any(|heads| heads.is_zero())
     });
     if no_heads || is_recurrent(&summary.architecture) {
-        return Err(GgufError::NoAttention {
-            path: text.path().into(),
-            architecture: summary.architecture.clone(),
-        });
+        return Err(GgufError::NoAttention { path: text.path().into(), architecture: summary.architecture.clone() });
     }
     Ok(())
 }
@@ -45,25 +39,15 @@ fn check_model(text: &Header, mmproj: &Header) -> Result<(), GgufError> {
     match (text.kind(), mmproj.kind()) {
         (Kind::TextModel, _) => {}
         (Kind::Projector, Kind::TextModel) => {
-            return Err(GgufError::Swapped {
-                model: path(),
-                mmproj: mmproj.path().into(),
-            });
+            return Err(GgufError::Swapped { model: path(), mmproj: mmproj.path().into() });
         }
         (Kind::Projector, _) => return Err(GgufError::MmprojAsModel { path: path() }),
         (Kind::Other(kind), _) => {
-            return Err(GgufError::NotAModel {
-                path: path(),
-                kind: kind.clone(),
-            });
+            return Err(GgufError::NotAModel { path: path(), kind: kind.clone() });
         }
     }
     if let Some(role) = other_role(&summary.architecture) {
-        return Err(GgufError::NotGenerative {
-            path: path(),
-            architecture: summary.architecture.clone(),
-            role,
-        });
+        return Err(GgufError::NotGenerative { path: path(), architecture: summary.architecture.clone(), role });
     }
     match summary.split {
         Some(split) => check_parts(text, split),
@@ -76,31 +60,19 @@ fn check_model(text: &Header, mmproj: &Header) -> Result<(), GgufError> {
 fn check_parts(first: &Header, Split { part, parts }: Split) -> Result<(), GgufError> {
     let path = first.path();
     if part != 1 {
-        return Err(GgufError::NotFirstPart {
-            path: path.into(),
-            part,
-            parts,
-        });
+        return Err(GgufError::NotFirstPart { path: path.into(), part, parts });
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let suffix = |part: u64| format!("-{part:05}-of-{parts:05}.gguf");
     let Some(prefix) = name.strip_suffix(&suffix(1)) else {
         let prefix = name.strip_suffix(".gguf").unwrap_or(&name);
         let missing = path.with_file_name(format!("{prefix}{}", suffix(1)));
-        return Err(GgufError::MissingPart {
-            path: path.into(),
-            parts,
-            missing,
-        });
+        return Err(GgufError::MissingPart { path: path.into(), parts, missing });
     };
     for part in 2..=parts {
         let sibling = path.with_file_name(format!("{prefix}{}", suffix(part)));
         if !sibling.exists() {
-            return Err(GgufError::MissingPart {
-                path: path.into(),
-                parts,
-                missing: sibling,
-            });
+            return Err(GgufError::MissingPart { path: path.into(), parts, missing: sibling });
         }
         Header::read(&sibling)?;
     }
@@ -116,25 +88,15 @@ fn check_mmproj(mmproj: &Header) -> Result<(), GgufError> {
             let has_audio = projector.as_ref().is_some_and(|projector| projector.has_audio);
             Err(GgufError::NoVision { path, has_audio })
         }
-        (Kind::TextModel, _) => Err(GgufError::ModelAsMmproj {
-            path,
-            architecture: summary.architecture.clone(),
-        }),
-        (Kind::Other(kind), _) => Err(GgufError::NotAProjector {
-            path,
-            kind: kind.clone(),
-        }),
+        (Kind::TextModel, _) => Err(GgufError::ModelAsMmproj { path, architecture: summary.architecture.clone() }),
+        (Kind::Other(kind), _) => Err(GgufError::NotAProjector { path, kind: kind.clone() }),
     }
 }
 
 /// The comparison that `mtmd_init_from_file` makes after loading everything.
 fn check_width(text: &Header, mmproj: &Header) -> Result<(), GgufError> {
     let model_width = text.summary().text.as_ref().and_then(|text| text.input_width);
-    let mmproj_width = mmproj
-        .summary()
-        .projector
-        .as_ref()
-        .and_then(|projector| projector.output_width);
+    let mmproj_width = mmproj.summary().projector.as_ref().and_then(|projector| projector.output_width);
     match (model_width, mmproj_width) {
         (Some(model_width), Some(mmproj_width)) if model_width != mmproj_width => Err(GgufError::WidthMismatch {
             model: text.path().into(),

@@ -21,22 +21,14 @@ fn lines(summary: &Summary) -> Vec<(&'static str, Option<String>)> {
         ("size", Some(binary(summary.file_bytes))),
         ("format", Some(format!("GGUF version {}", summary.gguf_version))),
         ("kind", Some(summary.kind.to_string())),
-        (
-            "architecture",
-            Some(summary.architecture.clone()).filter(|name| !name.is_empty()),
-        ),
+        ("architecture", Some(summary.architecture.clone()).filter(|name| !name.is_empty())),
         ("name", summary.name.clone()),
         ("size label", summary.size_label.clone()),
         ("parameters", Some(decimal(summary.n_parameters))),
         ("tensors", Some(summary.n_tensors.to_string())),
         ("quantization", summary.quantization.clone()),
         ("main tensor type", show(&summary.main_tensor_type)),
-        (
-            "split",
-            summary
-                .split
-                .map(|split| format!("part {} of {}", split.part, split.parts)),
-        ),
+        ("split", summary.split.map(|split| format!("part {} of {}", split.part, split.parts))),
     ];
     if let Some(text) = &summary.text {
         let token = |token: &Token| match &token.text {
@@ -53,18 +45,12 @@ fn lines(summary: &Summary) -> Vec<(&'static str, Option<String>)> {
             ("key-value heads", show(&text.n_key_value_heads)),
             ("context length", show(&text.context_length)),
             ("sliding window", show(&text.sliding_window)),
-            (
-                "rope sections",
-                text.rope_sections.as_ref().map(|sections| format!("{sections:?}")),
-            ),
+            ("rope sections", text.rope_sections.as_ref().map(|sections| format!("{sections:?}"))),
             ("vocabulary size", show(&text.vocabulary_size)),
             ("tokenizer", text.tokenizer.clone()),
             ("bos token", text.bos_token.as_ref().map(token)),
             ("eos token", text.eos_token.as_ref().map(token)),
-            (
-                "chat template",
-                template.map(|template| format!("{} characters", template.chars().count())),
-            ),
+            ("chat template", template.map(|template| format!("{} characters", template.chars().count()))),
         ]);
     }
     if let Some(projector) = &summary.projector {
@@ -83,16 +69,12 @@ fn lines(summary: &Summary) -> Vec<(&'static str, Option<String>)> {
 
 /// Text from a file must not control the terminal.
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn binary(bytes: u64) -> String {
-    scaled(bytes, 1024.0, &["KiB", "MiB", "GiB", "TiB"]).map_or_else(
-        || format!("{bytes} bytes"),
-        |scaled| format!("{scaled} ({bytes} bytes)"),
-    )
+    scaled(bytes, 1024.0, &["KiB", "MiB", "GiB", "TiB"])
+        .map_or_else(|| format!("{bytes} bytes"), |scaled| format!("{scaled} ({bytes} bytes)"))
 }
 
 fn decimal(number: u64) -> String {

@@ -16,11 +16,7 @@ pub enum GgufError {
 
     /// Another format, or nothing at all.
     #[error("{} is not a GGUF file: {found}; {fix}", path.display())]
-    NotGguf {
-        path: PathBuf,
-        found: &'static str,
-        fix: &'static str,
-    },
+    NotGguf { path: PathBuf, found: &'static str, fix: &'static str },
 
     /// Written for a big-endian machine.
     #[error("{} is a big-endian GGUF file; convert it again for a little-endian machine", path.display())]
@@ -71,11 +67,7 @@ pub enum GgufError {
     /// An architecture that llama.cpp runs but that does not write text on its own.
     #[error("{} has the architecture {architecture:?}, {role}, which cannot answer a question; use a vision-language \
         model", path.display())]
-    NotGenerative {
-        path: PathBuf,
-        architecture: String,
-        role: &'static str,
-    },
+    NotGenerative { path: PathBuf, architecture: String, role: &'static str },
 
     /// Metadata and vocabulary without tensors.
     #[error("{} holds a vocabulary but no weights; download the full model", path.display())]
@@ -88,11 +80,7 @@ pub enum GgufError {
     /// A part of a split model is not beside the first one.
     #[error("{} is part 1 of {parts} and {} is missing; put all parts into one folder under their original names",
         path.display(), missing.display())]
-    MissingPart {
-        path: PathBuf,
-        parts: u64,
-        missing: PathBuf,
-    },
+    MissingPart { path: PathBuf, parts: u64, missing: PathBuf },
 
     /// An mmproj that encodes sound only.
     #[error("the mmproj {} has no vision encoder{}; download the mmproj with vision",
@@ -102,12 +90,7 @@ pub enum GgufError {
     /// Model and mmproj belong to different models.
     #[error("the mmproj {} writes embeddings of width {mmproj_width} and the model {} reads width {model_width}; \
         use the mmproj that was converted from the same model", mmproj.display(), model.display())]
-    WidthMismatch {
-        model: PathBuf,
-        model_width: u64,
-        mmproj: PathBuf,
-        mmproj_width: u64,
-    },
+    WidthMismatch { model: PathBuf, model_width: u64, mmproj: PathBuf, mmproj_width: u64 },
 
     /// A guide that never computes attention.
     #[error("{} cannot be a guide: its architecture {architecture:?} has no attention layers to rank visual tokens \
@@ -117,9 +100,6 @@ pub enum GgufError {
 
 impl GgufError {
     pub(super) fn read(path: &Path, source: io::Error) -> Self {
-        Self::Read {
-            path: path.into(),
-            source,
-        }
+        Self::Read { path: path.into(), source }
     }
 }

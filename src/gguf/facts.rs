@@ -16,13 +16,7 @@ pub(super) fn text_model(
     let key = |name: &str| format!("{architecture}.{name}");
     let number = |name: &str| metadata.number(&key(name));
     let per_layer = |name: &str| {
-        let each = || {
-            metadata
-                .numbers(&key(name))?
-                .into_iter()
-                .map(|n| u64::try_from(n).ok())
-                .collect::<Option<_>>()
-        };
+        let each = || metadata.numbers(&key(name))?.into_iter().map(|n| u64::try_from(n).ok()).collect::<Option<_>>();
         number(name).map(PerLayer::Same).or_else(|| each().map(PerLayer::Each))
     };
     let vocabulary = metadata.array("tokenizer.ggml.tokens");
@@ -30,10 +24,7 @@ pub(super) fn text_model(
         let Some(id) = metadata.number(key) else {
             return Ok(None);
         };
-        let text = vocabulary
-            .map(|vocabulary| source.element(vocabulary, id))
-            .transpose()?
-            .flatten();
+        let text = vocabulary.map(|vocabulary| source.element(vocabulary, id)).transpose()?.flatten();
         Ok(Some(Token { id, text }))
     };
     let embedding_width = number("embedding_length");
@@ -46,9 +37,7 @@ pub(super) fn text_model(
         context_length: number("context_length"),
         sliding_window: number("attention.sliding_window").filter(|&window| window > 0),
         rope_sections: metadata.numbers(&key("rope.dimension_sections")),
-        vocabulary_size: vocabulary
-            .map(|tokens| tokens.n_elements)
-            .or_else(|| number("vocab_size")),
+        vocabulary_size: vocabulary.map(|tokens| tokens.n_elements).or_else(|| number("vocab_size")),
         tokenizer: metadata.text("tokenizer.ggml.model"),
         bos_token: token("tokenizer.ggml.bos_token_id")?,
         eos_token: token("tokenizer.ggml.eos_token_id")?,
@@ -65,9 +54,7 @@ fn n_deepstack(metadata: &Metadata, architecture: &str) -> u64 {
             layers.unwrap_or(0).min(u64::from(u32::MAX))
         }
         "granite" | "granite_swa" => {
-            let mut planes = metadata
-                .numbers(&format!("{architecture}.deepstack_mapping"))
-                .unwrap_or_default();
+            let mut planes = metadata.numbers(&format!("{architecture}.deepstack_mapping")).unwrap_or_default();
             planes.retain(|&plane| plane >= 0);
             planes.sort_unstable();
             planes.dedup();
@@ -81,16 +68,10 @@ fn n_deepstack(metadata: &Metadata, architecture: &str) -> u64 {
 pub(super) fn projector(metadata: &Metadata, tensors: &BTreeMap<String, Tensor>) -> Projector {
     let text = |key: &str| metadata.text(key).filter(|text| !text.is_empty());
     let has_vision = metadata.flag("clip.has_vision_encoder");
-    let modality = if has_vision {
-        "clip.vision.projector_type"
-    } else {
-        "clip.audio.projector_type"
-    };
+    let modality = if has_vision { "clip.vision.projector_type" } else { "clip.audio.projector_type" };
     let projector_type = text("clip.projector_type").or_else(|| text(modality));
-    let output_width = projector_type
-        .as_deref()
-        .filter(|_| has_vision)
-        .and_then(|name| output_width(name, metadata, tensors));
+    let output_width =
+        projector_type.as_deref().filter(|_| has_vision).and_then(|name| output_width(name, metadata, tensors));
     Projector {
         has_vision,
         has_audio: metadata.flag("clip.has_audio_encoder"),

@@ -14,20 +14,12 @@ pub(crate) struct Fixture {
     n_tensors: u64,
     pairs: Vec<u8>,
     tensors: Vec<u8>,
-    data_bytes: u64,
+    data: Vec<u8>,
 }
 
 impl Fixture {
     pub fn new() -> Self {
-        Self {
-            version: 3,
-            alignment: 32,
-            n_pairs: 0,
-            n_tensors: 0,
-            pairs: vec![],
-            tensors: vec![],
-            data_bytes: 0,
-        }
+        Self { version: 3, alignment: 32, n_pairs: 0, n_tensors: 0, pairs: vec![], tensors: vec![], data: vec![] }
     }
 
     /// A small complete text model of width `width`.
@@ -54,9 +46,11 @@ impl Fixture {
 
     /// A small mmproj of InternVL's kind that writes width `width`.
     pub fn mmproj(width: u64) -> Self {
-        Self::mmproj_without_tensors("internvl")
-            .tensor("v.patch_embd.weight", &[14, 14, 3, 8], 0)
-            .tensor("mm.model.mlp.3.weight", &[8, width], 1)
+        Self::mmproj_without_tensors("internvl").tensor("v.patch_embd.weight", &[14, 14, 3, 8], 0).tensor(
+            "mm.model.mlp.3.weight",
+            &[8, width],
+            1,
+        )
     }
 
     pub fn mmproj_without_tensors(projector_type: &str) -> Self {
@@ -77,19 +71,12 @@ impl Fixture {
 
     /// The alignment of the tensors that follow, stated and used.
     pub fn alignment(self, alignment: u32) -> Self {
-        Self {
-            alignment: u64::from(alignment),
-            ..self.number("general.alignment", alignment)
-        }
+        Self { alignment: u64::from(alignment), ..self.number("general.alignment", alignment) }
     }
 
     /// Counts in the header, true or not.
     pub fn claim(self, n_tensors: u64, n_pairs: u64) -> Self {
-        Self {
-            n_tensors,
-            n_pairs,
-            ..self
-        }
+        Self { n_tensors, n_pairs, ..self }
     }
 
     pub fn text(self, key: &str, value: &str) -> Self {
@@ -98,6 +85,10 @@ impl Fixture {
 
     pub fn number(self, key: &str, value: u32) -> Self {
         self.pair(key, 4, &value.to_le_bytes())
+    }
+
+    pub fn real(self, key: &str, value: f32) -> Self {
+        self.pair(key, 6, &value.to_le_bytes())
     }
 
     pub fn flag(self, key: &str, value: bool) -> Self {
@@ -115,11 +106,7 @@ impl Fixture {
     }
 
     pub fn array(self, key: &str, item: u32, n_elements: u64, elements: &[u8]) -> Self {
-        self.pair(
-            key,
-            9,
-            &[&item.to_le_bytes()[..], &n_elements.to_le_bytes(), elements].concat(),
-        )
+        self.pair(key, 9, &[&item.to_le_bytes()[..], &n_elements.to_le_bytes(), elements].concat())
     }
 
     pub fn pair(mut self, key: &str, kind: u32, value: &[u8]) -> Self {
@@ -138,9 +125,15 @@ impl Fixture {
             1 => n_elements * 2,
             _ => n_elements / 32 * 34,
         };
-        let offset = self.data_bytes.next_multiple_of(self.alignment);
-        let mut file = self.tensor_entry(name, dims, kind, offset);
-        file.data_bytes = offset + bytes;
+        self.tensor_of(name, dims, kind, vec![0; bytes as usize])
+    }
+
+    /// A tensor with data of its own.
+    pub fn tensor_of(self, name: &str, dims: &[u64], kind: u32, data: Vec<u8>) -> Self {
+        let offset = self.data.len().next_multiple_of(self.alignment as usize);
+        let mut file = self.tensor_entry(name, dims, kind, offset as u64);
+        file.data.resize(offset, 0);
+        file.data.extend(data);
         file
     }
 
@@ -162,9 +155,9 @@ impl Fixture {
         bytes.extend(self.n_pairs.to_le_bytes());
         bytes.extend(&self.pairs);
         bytes.extend(&self.tensors);
-        if self.data_bytes > 0 {
-            let start = (bytes.len() as u64).next_multiple_of(self.alignment);
-            bytes.resize((start + self.data_bytes) as usize, 0);
+        if !self.data.is_empty() {
+            bytes.resize(bytes.len().next_multiple_of(self.alignment as usize), 0);
+            bytes.extend(&self.data);
         }
         bytes
     }

@@ -49,10 +49,7 @@ impl Header {
                 return Err(GgufError::BigEndian { path: path.into() });
             }
             version => {
-                return Err(GgufError::Version {
-                    path: path.into(),
-                    version,
-                });
+                return Err(GgufError::Version { path: path.into(), version });
             }
         }
         let n_tensors = source.count("tensors")?;
@@ -74,14 +71,9 @@ impl Header {
             gguf_version,
             name: metadata.text("general.name"),
             size_label: metadata.text("general.size_label"),
-            n_parameters: tensors
-                .values()
-                .fold(0, |sum: u64, tensor| sum.saturating_add(tensor.n_elements)),
+            n_parameters: tensors.values().fold(0, |sum: u64, tensor| sum.saturating_add(tensor.n_elements)),
             n_tensors: tensors.len(),
-            quantization: metadata
-                .number("general.file_type")
-                .and_then(file_type)
-                .map(str::to_owned),
+            quantization: metadata.number("general.file_type").and_then(file_type).map(str::to_owned),
             main_tensor_type: main_tensor_type(&tensors),
             split: split(&metadata),
             projector: (kind == Kind::Projector).then(|| projector(&metadata, &tensors)),
@@ -125,11 +117,7 @@ fn check_magic(path: &Path, source: &mut Source<'_, impl Read + Seek>) -> Result
         return Ok(());
     }
     let (found, fix) = sniff(head.get(..512).unwrap_or(head));
-    Err(GgufError::NotGguf {
-        path: path.into(),
-        found,
-        fix,
-    })
+    Err(GgufError::NotGguf { path: path.into(), found, fix })
 }
 
 fn alignment(metadata: &Metadata) -> Result<u64, String> {

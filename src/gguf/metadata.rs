@@ -25,10 +25,7 @@ impl Metadata {
         let model = GGUFContainer::new(ByteOrder::LE, Box::new(Cursor::new(stream)), u64::MAX)
             .decode()
             .map_err(|error| error.to_string())?;
-        Ok(Self {
-            values: model.metadata().clone(),
-            arrays: pairs.arrays,
-        })
+        Ok(Self { values: model.metadata().clone(), arrays: pairs.arrays })
     }
 
     pub fn has(&self, key: &str) -> bool {

@@ -10,7 +10,7 @@ mod describe;
 mod error;
 mod facts;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod header;
 mod metadata;
 mod scan;

@@ -169,11 +169,7 @@ impl<R: Read + Seek> Source<'_, R> {
     fn array_value(&mut self, key: &str, pairs: &mut Pairs) -> Result<bool, GgufError> {
         let item = self.u32()?;
         let n_elements = self.u64()?;
-        let array = Array {
-            n_elements,
-            item,
-            position: self.position(),
-        };
+        let array = Array { n_elements, item, position: self.position() };
         pairs.arrays.insert(key.to_owned(), array);
         pairs.kept.extend(item.to_le_bytes());
         pairs.kept.extend(n_elements.to_le_bytes());
@@ -224,25 +220,15 @@ impl<R: Read + Seek> Source<'_, R> {
     fn tensor(&mut self, name: &str) -> Result<Tensor, GgufError> {
         let n_dimensions = self.u32()?;
         if n_dimensions > MAX_DIMENSIONS {
-            return Err(self.damaged(format!(
-                "tensor {name:?} has {n_dimensions} dimensions, and 4 is the limit"
-            )));
+            return Err(self.damaged(format!("tensor {name:?} has {n_dimensions} dimensions, and 4 is the limit")));
         }
         let dims = (0..n_dimensions).map(|_| self.u64()).collect::<Result<Vec<_>, _>>()?;
         let kind = self.u32()?;
         let layout = tensor_type(kind).ok_or_else(|| self.unknown_type(name, kind))?;
         let Some((n_elements, bytes)) = tensor_size(&dims, layout) else {
-            return Err(self.damaged(format!(
-                "tensor {name:?} cannot have the shape {dims:?} in {}",
-                layout.name
-            )));
+            return Err(self.damaged(format!("tensor {name:?} cannot have the shape {dims:?} in {}", layout.name)));
         };
-        Ok(Tensor {
-            dims,
-            type_name: layout.name,
-            n_elements,
-            bytes,
-        })
+        Ok(Tensor { dims, type_name: layout.name, n_elements, bytes })
     }
 }
 
@@ -250,10 +236,7 @@ impl<R: Read + Seek> Source<'_, R> {
 fn tensor_size(dims: &[u64], layout: &TensorType) -> Option<(u64, u64)> {
     let fits = |&number: &u64| i64::try_from(number).is_ok();
     let row = dims.first().copied().unwrap_or(1);
-    let n_elements = dims
-        .iter()
-        .try_fold(1u64, |product, &dim| product.checked_mul(dim))
-        .filter(fits)?;
+    let n_elements = dims.iter().try_fold(1u64, |product, &dim| product.checked_mul(dim)).filter(fits)?;
     let bytes = (n_elements / layout.block_elements).checked_mul(layout.block_bytes)?;
     (row % layout.block_elements == 0 && dims.iter().all(fits)).then_some((n_elements, bytes))
 }

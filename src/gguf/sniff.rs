@@ -36,16 +36,8 @@ const PICTURE: &str = "pass pictures as pictures, and a .gguf file as the model"
 const UNPACK: &str = "unpack it and give the .gguf file inside";
 
 static SIGNATURES: [(&[u8], &str, &str); 20] = [
-    (
-        b"version https://git-lfs",
-        "it is a Git LFS pointer",
-        "run `git lfs pull` to fetch the file",
-    ),
-    (
-        b"FUGG",
-        "it is a GGUF file with its bytes swapped (big-endian)",
-        "convert it for a little-endian machine",
-    ),
+    (b"version https://git-lfs", "it is a Git LFS pointer", "run `git lfs pull` to fetch the file"),
+    (b"FUGG", "it is a GGUF file with its bytes swapped (big-endian)", "convert it for a little-endian machine"),
     (b"lmgg", "it is a GGML file, the format before GGUF", CONVERT),
     (b"fmgg", "it is a GGMF file, the format before GGUF", CONVERT),
     (b"tjgg", "it is a GGJT file, the format before GGUF", CONVERT),

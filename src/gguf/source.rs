@@ -23,12 +23,7 @@ impl<'a, R: Read + Seek> Source<'a, R> {
         };
         let file_bytes = length().map_err(|source| GgufError::read(path, source))?;
         let inner = BufReader::with_capacity(1 << 16, inner);
-        Ok(Self {
-            path,
-            inner,
-            position: 0,
-            file_bytes,
-        })
+        Ok(Self { path, inner, position: 0, file_bytes })
     }
 
     pub fn file_bytes(&self) -> u64 {
@@ -41,9 +36,7 @@ impl<'a, R: Read + Seek> Source<'a, R> {
 
     /// The next bytes, without moving.
     pub fn peek(&mut self) -> Result<&[u8], GgufError> {
-        self.inner
-            .fill_buf()
-            .map_err(|source| GgufError::read(self.path, source))
+        self.inner.fill_buf().map_err(|source| GgufError::read(self.path, source))
     }
 
     pub fn u32(&mut self) -> Result<u32, GgufError> {
@@ -78,9 +71,7 @@ impl<'a, R: Read + Seek> Source<'a, R> {
     pub fn skip(&mut self, length: u64) -> Result<(), GgufError> {
         self.advance(length)?;
         let offset = i64::try_from(length).unwrap_or(i64::MAX);
-        self.inner
-            .seek_relative(offset)
-            .map_err(|source| GgufError::read(self.path, source))
+        self.inner.seek_relative(offset).map_err(|source| GgufError::read(self.path, source))
     }
 
     pub fn go_to(&mut self, position: u64) -> Result<(), GgufError> {
@@ -91,35 +82,22 @@ impl<'a, R: Read + Seek> Source<'a, R> {
 
     /// Refuses a file that is shorter than `end`.
     pub fn require(&self, end: u64) -> Result<(), GgufError> {
-        if end > self.file_bytes {
-            Err(self.truncated(end, self.file_bytes))
-        } else {
-            Ok(())
-        }
+        if end > self.file_bytes { Err(self.truncated(end, self.file_bytes)) } else { Ok(()) }
     }
 
     pub fn damaged(&self, fact: String) -> GgufError {
-        GgufError::Damaged {
-            path: self.path.into(),
-            fact,
-        }
+        GgufError::Damaged { path: self.path.into(), fact }
     }
 
     /// A tensor of a type that is not known.
     pub fn unknown_type(&self, tensor: &str, kind: u32) -> GgufError {
-        GgufError::TensorType {
-            path: self.path.into(),
-            tensor: tensor.into(),
-            kind,
-        }
+        GgufError::TensorType { path: self.path.into(), tensor: tensor.into(), kind }
     }
 
     fn bytes<const N: usize>(&mut self) -> Result<[u8; N], GgufError> {
         self.advance(N as u64)?;
         let mut bytes = [0; N];
-        self.inner
-            .read_exact(&mut bytes)
-            .map_err(|source| GgufError::read(self.path, source))?;
+        self.inner.read_exact(&mut bytes).map_err(|source| GgufError::read(self.path, source))?;
         Ok(bytes)
     }
 
@@ -134,10 +112,6 @@ impl<'a, R: Read + Seek> Source<'a, R> {
     }
 
     fn truncated(&self, expected: u64, actual: u64) -> GgufError {
-        GgufError::Truncated {
-            path: self.path.into(),
-            expected,
-            actual,
-        }
+        GgufError::Truncated { path: self.path.into(), expected, actual }
     }
 }

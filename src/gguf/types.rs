@@ -21,11 +21,7 @@ pub(super) fn file_type(number: u64) -> Option<&'static str> {
 }
 
 const fn layout(name: &'static str, block_elements: u64, block_bytes: u64) -> TensorType {
-    TensorType {
-        name,
-        block_elements,
-        block_bytes,
-    }
+    TensorType { name, block_elements, block_bytes }
 }
 
 const REMOVED: TensorType = layout("", 0, 0);

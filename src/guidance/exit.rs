@@ -66,24 +66,12 @@ impl ExitDecision {
     /// SEE: exits if `(confidence + consistency) / 2 >= threshold`.
     pub fn decide(confidence: f64, consistency: f64, threshold: f64) -> Self {
         let score = score(confidence, consistency);
-        Self {
-            score: Some(score),
-            confidence,
-            consistency: Some(consistency),
-            threshold,
-            exited: score >= threshold,
-        }
+        Self { score: Some(score), confidence, consistency: Some(consistency), threshold, exited: score >= threshold }
     }
 
     /// The decision not to exit, taken without the consistency pass because of [`cannot_exit`].
     pub fn ruled_out(confidence: f64, threshold: f64) -> Self {
-        Self {
-            score: None,
-            confidence,
-            consistency: None,
-            threshold,
-            exited: false,
-        }
+        Self { score: None, confidence, consistency: None, threshold, exited: false }
     }
 }
 
@@ -155,12 +143,7 @@ mod tests {
 
     #[test]
     fn no_evidence_is_no_confidence() {
-        for logprobs in [
-            &[][..],
-            &[f64::NAN],
-            &[f64::NEG_INFINITY],
-            &[f64::INFINITY, f64::NEG_INFINITY],
-        ] {
+        for logprobs in [&[][..], &[f64::NAN], &[f64::NEG_INFINITY], &[f64::INFINITY, f64::NEG_INFINITY]] {
             assert_eq!(confidence(logprobs), 0.0, "{logprobs:?}");
             assert_eq!(Consistency::Product.of(logprobs), 0.0, "{logprobs:?}");
             assert_eq!(Consistency::GeometricMean.of(logprobs), 0.0, "{logprobs:?}");

@@ -15,10 +15,7 @@ pub struct Importance {
 impl Importance {
     /// No mass yet on `n_visual` visual tokens, and no layers.
     pub fn new(n_visual: usize) -> Self {
-        Self {
-            n_visual,
-            layers: BTreeMap::new(),
-        }
+        Self { n_visual, layers: BTreeMap::new() }
     }
 
     /// Adds the mass that some queries of one layer put on the visual tokens: `mass[v] = sum over h, q of a[l,h,q,v]`.
@@ -30,16 +27,9 @@ impl Importance {
     /// A row of another length, or a value that is negative or not finite; nothing is added then.
     pub fn add(&mut self, layer: u32, mass: &[f32]) -> Result<(), GuidanceError> {
         if mass.len() != self.n_visual {
-            return Err(GuidanceError::MassLength {
-                layer,
-                n_visual: self.n_visual,
-                found: mass.len(),
-            });
+            return Err(GuidanceError::MassLength { layer, n_visual: self.n_visual, found: mass.len() });
         }
-        if let Some((token, &value)) = mass
-            .iter()
-            .enumerate()
-            .find(|(_, value)| !(value.is_finite() && **value >= 0.0))
+        if let Some((token, &value)) = mass.iter().enumerate().find(|(_, value)| !(value.is_finite() && **value >= 0.0))
         {
             return Err(GuidanceError::MassValue { layer, token, value });
         }
@@ -109,20 +99,10 @@ mod tests {
         let mut importance = Importance::new(2);
         importance.add(0, &[1.0, 1.0]).unwrap();
         let before = importance.clone();
-        assert_eq!(
-            importance.add(1, &[1.0]),
-            Err(GuidanceError::MassLength {
-                layer: 1,
-                n_visual: 2,
-                found: 1
-            })
-        );
+        assert_eq!(importance.add(1, &[1.0]), Err(GuidanceError::MassLength { layer: 1, n_visual: 2, found: 1 }));
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.5] {
             let error = importance.add(0, &[1.0, bad]).unwrap_err();
-            assert!(
-                matches!(error, GuidanceError::MassValue { layer: 0, token: 1, .. }),
-                "{error}"
-            );
+            assert!(matches!(error, GuidanceError::MassValue { layer: 0, token: 1, .. }), "{error}");
         }
         assert_eq!(importance, before);
     }

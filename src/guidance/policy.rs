@@ -52,11 +52,7 @@ impl Policy {
         if n_visual == 0 || retain.keeps_all() {
             return Ok(Kept::all(n_visual));
         }
-        let scores = if self.needs_attention(retain) {
-            self.scores(importance, retain)?
-        } else {
-            vec![0.0; n_visual]
-        };
+        let scores = if self.needs_attention(retain) { self.scores(importance, retain)? } else { vec![0.0; n_visual] };
         let budget = retain.budget(&scores);
         let indices = match *self {
             Policy::Global | Policy::Layer(_) => top(&scores, budget),
@@ -82,10 +78,7 @@ impl Policy {
             Policy::Global | Policy::Random(_) | Policy::Uniform => importance.global(),
         };
         if scores.iter().all(|&score| score == 0.0) {
-            return Err(GuidanceError::ZeroAttention {
-                policy: *self,
-                n_visual: scores.len(),
-            });
+            return Err(GuidanceError::ZeroAttention { policy: *self, n_visual: scores.len() });
         }
         Ok(scores)
     }
@@ -101,10 +94,7 @@ pub struct Kept {
 impl Kept {
     /// Every one of `n_visual` tokens: no pruning.
     pub fn all(n_visual: usize) -> Self {
-        Self {
-            indices: (0..n_visual).collect(),
-            n_visual,
-        }
+        Self { indices: (0..n_visual).collect(), n_visual }
     }
 
     /// The listed tokens of `n_visual`; `None` unless the indices increase and lie below `n_visual`.
@@ -136,11 +126,7 @@ impl Kept {
 
     /// Kept share of the visual tokens; 1 for a prompt without any.
     pub fn share(&self) -> f64 {
-        if self.is_all() {
-            1.0
-        } else {
-            self.len() as f64 / self.n_visual as f64
-        }
+        if self.is_all() { 1.0 } else { self.len() as f64 / self.n_visual as f64 }
     }
 
     /// Whether nothing was dropped.
@@ -206,11 +192,7 @@ mod tests {
     }
 
     fn indices(policy: Policy, retain: Retain) -> Vec<usize> {
-        policy
-            .select(4, Some(&importance()), retain)
-            .unwrap()
-            .indices()
-            .to_vec()
+        policy.select(4, Some(&importance()), retain).unwrap().indices().to_vec()
     }
 
     #[test]
@@ -263,9 +245,7 @@ mod tests {
 
     #[test]
     fn a_missing_layer_names_the_layers_there_are() {
-        let error = Policy::Layer(2)
-            .select(4, Some(&importance()), Retain::Count(1))
-            .unwrap_err();
+        let error = Policy::Layer(2).select(4, Some(&importance()), Retain::Count(1)).unwrap_err();
         assert_eq!(error.to_string(), "there is no attention layer 2; use one of 1, 4");
     }
 
@@ -277,10 +257,7 @@ mod tests {
         let one = Retain::Count(1);
         assert_eq!(
             Policy::Layer(0).select(2, Some(&importance), one),
-            Err(GuidanceError::ZeroAttention {
-                policy: Policy::Layer(0),
-                n_visual: 2
-            })
+            Err(GuidanceError::ZeroAttention { policy: Policy::Layer(0), n_visual: 2 })
         );
         assert_eq!(Policy::Global.select(2, Some(&importance), one).unwrap().indices(), [1]);
     }
@@ -298,46 +275,23 @@ mod tests {
     #[test]
     fn kept_tells_how_much_was_kept() {
         let kept = Policy::Uniform.select(8, None, Retain::Count(2)).unwrap();
-        assert_eq!(
-            (kept.len(), kept.n_visual(), kept.share(), kept.is_all()),
-            (2, 8, 0.25, false)
-        );
+        assert_eq!((kept.len(), kept.n_visual(), kept.share(), kept.is_all()), (2, 8, 0.25, false));
         let none = Policy::Global.select(0, None, Retain::Count(2)).unwrap();
-        assert_eq!(
-            (none.len(), none.share(), none.is_all(), none.is_empty()),
-            (0, 1.0, true, true)
-        );
+        assert_eq!((none.len(), none.share(), none.is_all(), none.is_empty()), (0, 1.0, true, true));
     }
 
     #[test]
     fn other_text_is_refused_with_the_forms() {
-        for text in [
-            "",
-            "Global",
-            "layer",
-            "layer:",
-            "layer:-1",
-            "layer:x",
-            "random",
-            "random:",
-            "uniform:3",
-            "top",
-        ] {
+        for text in ["", "Global", "layer", "layer:", "layer:-1", "layer:x", "random", "random:", "uniform:3", "top"] {
             let error = text.parse::<Policy>().unwrap_err().to_string();
-            assert!(
-                error.contains(&format!("{text:?}")) && error.contains("layer:INDEX"),
-                "{error}"
-            );
+            assert!(error.contains(&format!("{text:?}")) && error.contains("layer:INDEX"), "{error}");
         }
     }
 
     #[test]
     fn json_is_the_text() {
         assert_eq!(serde_json::to_string(&Policy::Layer(1)).unwrap(), r#""layer:1""#);
-        assert_eq!(
-            serde_json::from_str::<Policy>(r#""random:7""#).unwrap(),
-            Policy::Random(7)
-        );
+        assert_eq!(serde_json::from_str::<Policy>(r#""random:7""#).unwrap(), Policy::Random(7));
     }
 
     fn policies() -> impl Strategy<Value = Policy> {

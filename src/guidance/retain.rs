@@ -111,11 +111,7 @@ fn percent(share: f64) -> String {
         "" => "0",
         digits => digits,
     };
-    if rest.is_empty() {
-        whole.to_owned()
-    } else {
-        format!("{whole}.{rest}")
-    }
+    if rest.is_empty() { whole.to_owned() } else { format!("{whole}.{rest}") }
 }
 
 serde_as_text!(Retain);
@@ -146,11 +142,7 @@ mod tests {
         for n_visual in 1..=400usize {
             for percent in 1..=100 {
                 let exact = (n_visual * percent / 100).max(1);
-                assert_eq!(
-                    budget(&format!("{percent}%"), n_visual),
-                    exact,
-                    "{percent}% of {n_visual}"
-                );
+                assert_eq!(budget(&format!("{percent}%"), n_visual), exact, "{percent}% of {n_visual}");
             }
         }
     }
@@ -185,12 +177,7 @@ mod tests {
 
     #[test]
     fn values_that_no_text_gives_stay_within_the_tokens() {
-        for retain in [
-            Retain::Share(f64::NAN),
-            Retain::Share(-1.0),
-            Retain::Count(0),
-            Retain::Mass(f64::NAN),
-        ] {
+        for retain in [Retain::Share(f64::NAN), Retain::Share(-1.0), Retain::Count(0), Retain::Mass(f64::NAN)] {
             assert_eq!(retain.budget(&[1.0, 2.0]), 1, "{retain:?}");
         }
         for retain in [Retain::Share(7.0), Retain::Count(usize::MAX), Retain::Mass(7.0)] {
@@ -257,11 +244,7 @@ mod tests {
     }
 
     fn shares() -> impl Strategy<Value = f64> {
-        prop_oneof![
-            Just(1.0),
-            f64::MIN_POSITIVE..1.0,
-            (1u8..=100).prop_map(|percent| f64::from(percent) / 100.0)
-        ]
+        prop_oneof![Just(1.0), f64::MIN_POSITIVE..1.0, (1u8..=100).prop_map(|percent| f64::from(percent) / 100.0)]
     }
 
     fn retains() -> impl Strategy<Value = Retain> {

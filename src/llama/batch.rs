@@ -5,7 +5,8 @@ use super::{Context, LlamaError};
 use llama_cpp_sys_2 as sys;
 use std::ptr::NonNull;
 
-/// Where a token stands: one number for most models, time and place for M-RoPE models.
+/// Where a token stands: one number for most models, time and place for M-RoPE models (whose text tokens llama.cpp keeps
+/// at (t, t, t)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position {
     /// Position in the sequence.

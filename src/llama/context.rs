@@ -178,6 +178,7 @@ impl Context {
         params.n_seq_max = options.n_seq_max;
         params.kv_unified = options.kv_unified;
         params.no_perf = true;
+        params.swa_full = false; // as llama.cpp's own programs have it: windows keep only what they can see
         params.flash_attn_type = match options.flash_attention {
             FlashAttention::Auto => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
             FlashAttention::On => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,

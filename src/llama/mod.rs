@@ -41,7 +41,9 @@ pub enum LlamaError {
     #[error("there is no device `{name}`; `sgl devices` lists: {known}")]
     UnknownDevice { name: String, known: String },
     /// A context could not be created, mostly for want of memory.
-    #[error("cannot create a context of {n_ctx} tokens: {reason}; a smaller -c or a quantized cache (-ctk, -ctv) needs less memory")]
+    #[error(
+        "cannot create a context of {n_ctx} tokens: {reason}; a smaller -c or a quantized cache (-ctk, -ctv) needs less memory"
+    )]
     CreateContext { n_ctx: u32, reason: String },
     /// A path or text with a NUL byte inside.
     #[error("{what} has a zero byte inside, which llama.cpp cannot take")]
@@ -65,6 +67,8 @@ pub enum LlamaError {
     #[error("cannot encode the picture: {reason}")]
     Encode { reason: String },
     /// A picture needs more tokens in one physical batch than the context has.
-    #[error("this model reads a picture of {n_tokens} visual tokens in one piece; use -b and -ub of at least {n_tokens}, not {n_ubatch}")]
+    #[error(
+        "this model reads a picture of {n_tokens} visual tokens in one piece; use -b and -ub of at least {n_tokens}, not {n_ubatch}"
+    )]
     BatchTooSmall { n_tokens: usize, n_ubatch: u32 },
 }

@@ -51,8 +51,7 @@ impl Model {
         if !path.exists() {
             return Err(failed("there is no such file".to_owned()));
         }
-        let inner =
-            LlamaModel::load_from_file(backend, path, &params).map_err(|_| failed(backend::logged_reason()))?;
+        let inner = LlamaModel::load_from_file(backend, path, &params).map_err(|_| failed(backend::logged_reason()))?;
         Ok(Arc::new(Self { inner }))
     }
 

@@ -227,7 +227,8 @@ impl Chunks<'_> {
                 sys::MTMD_INPUT_CHUNK_TYPE_TEXT => {
                     let mut n_tokens = 0;
                     let tokens = unsafe { sys::mtmd_input_chunk_get_tokens_text(raw, &raw mut n_tokens) };
-                    let tokens = if tokens.is_null() { &[] } else { unsafe { slice::from_raw_parts(tokens, n_tokens) } };
+                    let tokens =
+                        if tokens.is_null() { &[] } else { unsafe { slice::from_raw_parts(tokens, n_tokens) } };
                     Ok(Chunk::Text(tokens))
                 }
                 sys::MTMD_INPUT_CHUNK_TYPE_IMAGE => {

@@ -15,9 +15,7 @@ pub(super) fn format_of(bytes: &[u8]) -> Result<ImageFormat, MediaError> {
             | ImageFormat::Bmp
             | ImageFormat::Tiff),
         ) => Ok(format),
-        _ => Err(MediaError::UnknownFormat {
-            looks_like: looks_like(bytes),
-        }),
+        _ => Err(MediaError::UnknownFormat { looks_like: looks_like(bytes) }),
     }
 }
 
@@ -110,9 +108,7 @@ fn looks_like(bytes: &[u8]) -> Option<&'static str> {
 fn by_brand(brand: &[u8]) -> &'static str {
     match brand {
         b"avif" | b"avis" => "an AVIF picture",
-        b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1" => {
-            "a HEIC picture"
-        }
+        b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1" => "a HEIC picture",
         _ => "an MP4 or QuickTime video",
     }
 }

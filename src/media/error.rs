@@ -47,9 +47,7 @@ pub enum MediaError {
         max_bytes: u64,
     },
     /// The header claims more pixels than [`Limits::max_pixels`](super::Limits::max_pixels).
-    #[error(
-        "the picture is {width}x{height}, over the limit of {max_pixels} pixels; shrink it or raise the limit"
-    )]
+    #[error("the picture is {width}x{height}, over the limit of {max_pixels} pixels; shrink it or raise the limit")]
     TooManyPixels {
         /// Claimed width, in pixels.
         width: u32,

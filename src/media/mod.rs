@@ -36,10 +36,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 64 MiB and 100 million pixels.
     fn default() -> Self {
-        Self {
-            max_bytes: 64 << 20,
-            max_pixels: 100_000_000,
-        }
+        Self { max_bytes: 64 << 20, max_pixels: 100_000_000 }
     }
 }
 
@@ -59,32 +56,21 @@ impl Picture {
     /// Decodes the file at `path`.
     pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, MediaError> {
         let path = path.as_ref();
-        let cannot_open = |source| MediaError::Open {
-            path: path.to_owned(),
-            source,
-        };
+        let cannot_open = |source| MediaError::Open { path: path.to_owned(), source };
         if fs::metadata(path).map_err(cannot_open)?.is_dir() {
-            return Err(MediaError::Directory {
-                path: path.to_owned(),
-            });
+            return Err(MediaError::Directory { path: path.to_owned() });
         }
         let file = File::open(path).map_err(cannot_open)?;
         Self::read(file, limits).map_err(|problem| match problem {
             MediaError::Read(source) => cannot_open(source),
-            problem => MediaError::InFile {
-                path: path.to_owned(),
-                problem: Box::new(problem),
-            },
+            problem => MediaError::InFile { path: path.to_owned(), problem: Box::new(problem) },
         })
     }
 
     /// Decodes a stream such as standard input, reading at most one byte more than [`Limits::max_bytes`].
     pub fn read(reader: impl Read, limits: &Limits) -> Result<Self, MediaError> {
         let mut bytes = Vec::new();
-        reader
-            .take(limits.max_bytes.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .map_err(MediaError::Read)?;
+        reader.take(limits.max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(MediaError::Read)?;
         Self::decode(&bytes, limits)
     }
 
@@ -108,11 +94,7 @@ impl Picture {
         let max_pixels = limits.max_pixels;
         let pixels = u64::from(width) * u64::from(height);
         if pixels > max_pixels {
-            return Err(MediaError::TooManyPixels {
-                width,
-                height,
-                max_pixels,
-            });
+            return Err(MediaError::TooManyPixels { width, height, max_pixels });
         }
         if pixels == 0 {
             return Err(MediaError::ZeroSized { width, height });

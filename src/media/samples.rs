@@ -10,30 +10,18 @@ pub(super) fn over_white(image: DynamicImage, format: ImageFormat) -> Result<Rgb
     let rgb: Vec<u8> = match image {
         DynamicImage::ImageRgb8(image) => return Ok(image),
         DynamicImage::ImageLuma8(image) => image.pixels().flat_map(|p| [p[0]; 3]).collect(),
-        DynamicImage::ImageLumaA8(image) => image
-            .pixels()
-            .flat_map(|p| [over_white_8(p[0], p[1]); 3])
-            .collect(),
-        DynamicImage::ImageRgba8(image) => image
-            .pixels()
-            .flat_map(|p| [p[0], p[1], p[2]].map(|sample| over_white_8(sample, p[3])))
-            .collect(),
-        DynamicImage::ImageLuma16(image) => image
-            .pixels()
-            .flat_map(|p| [over_white_16(p[0], u16::MAX); 3])
-            .collect(),
-        DynamicImage::ImageLumaA16(image) => image
-            .pixels()
-            .flat_map(|p| [over_white_16(p[0], p[1]); 3])
-            .collect(),
-        DynamicImage::ImageRgb16(image) => image
-            .pixels()
-            .flat_map(|p| p.0.map(|sample| over_white_16(sample, u16::MAX)))
-            .collect(),
-        DynamicImage::ImageRgba16(image) => image
-            .pixels()
-            .flat_map(|p| [p[0], p[1], p[2]].map(|sample| over_white_16(sample, p[3])))
-            .collect(),
+        DynamicImage::ImageLumaA8(image) => image.pixels().flat_map(|p| [over_white_8(p[0], p[1]); 3]).collect(),
+        DynamicImage::ImageRgba8(image) => {
+            image.pixels().flat_map(|p| [p[0], p[1], p[2]].map(|sample| over_white_8(sample, p[3]))).collect()
+        }
+        DynamicImage::ImageLuma16(image) => image.pixels().flat_map(|p| [over_white_16(p[0], u16::MAX); 3]).collect(),
+        DynamicImage::ImageLumaA16(image) => image.pixels().flat_map(|p| [over_white_16(p[0], p[1]); 3]).collect(),
+        DynamicImage::ImageRgb16(image) => {
+            image.pixels().flat_map(|p| p.0.map(|sample| over_white_16(sample, u16::MAX))).collect()
+        }
+        DynamicImage::ImageRgba16(image) => {
+            image.pixels().flat_map(|p| [p[0], p[1], p[2]].map(|sample| over_white_16(sample, p[3]))).collect()
+        }
         other => {
             return Err(MediaError::Unsupported {
                 format: content::name(format),

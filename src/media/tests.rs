@@ -4,21 +4,15 @@ use std::time::{Duration, Instant};
 use image::codecs::gif::GifEncoder;
 use image::codecs::tiff::TiffEncoder;
 use image::{
-    DynamicImage, ExtendedColorType, Frame, ImageBuffer, ImageEncoder, ImageFormat, Luma, LumaA,
-    Rgb, RgbImage, Rgba, RgbaImage,
+    DynamicImage, ExtendedColorType, Frame, ImageBuffer, ImageEncoder, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba,
+    RgbaImage,
 };
 use proptest::prelude::*;
 
 use super::{Limits, MediaError, Picture};
 
-const FORMATS: [ImageFormat; 6] = [
-    ImageFormat::Png,
-    ImageFormat::Jpeg,
-    ImageFormat::WebP,
-    ImageFormat::Gif,
-    ImageFormat::Bmp,
-    ImageFormat::Tiff,
-];
+const FORMATS: [ImageFormat; 6] =
+    [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff];
 
 fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
@@ -35,9 +29,7 @@ fn error(bytes: &[u8]) -> MediaError {
 }
 
 fn gradient(width: u32, height: u32) -> RgbImage {
-    RgbImage::from_fn(width, height, |x, y| {
-        Rgb([(x * 3) as u8, (y * 5) as u8, (x + y) as u8])
-    })
+    RgbImage::from_fn(width, height, |x, y| Rgb([(x * 3) as u8, (y * 5) as u8, (x + y) as u8]))
 }
 
 /// Four flat quarters, so that lossy compression and chroma subsampling leave them alone.
@@ -98,9 +90,7 @@ fn png_chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
 
 fn crc32(bytes: &[u8]) -> u32 {
     let crc = bytes.iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            (crc >> 1) ^ (0xEDB8_8320 * (crc & 1))
-        })
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 * (crc & 1)))
     });
     !crc
 }
@@ -119,21 +109,14 @@ fn webp_with_exif(orientation: u8) -> Vec<u8> {
     let mut encoder = image::codecs::webp::WebPEncoder::new_lossless(&mut bytes);
     encoder.set_exif_metadata(exif(orientation)).unwrap();
     let image = quarters();
-    encoder
-        .write_image(&image, 48, 32, ExtendedColorType::Rgb8)
-        .unwrap();
+    encoder.write_image(&image, 48, 32, ExtendedColorType::Rgb8).unwrap();
     bytes.into_inner()
 }
 
 #[test]
 fn every_lossless_format_gives_its_pixels_back() {
     let image = gradient(37, 23);
-    for format in [
-        ImageFormat::Png,
-        ImageFormat::WebP,
-        ImageFormat::Bmp,
-        ImageFormat::Tiff,
-    ] {
+    for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Tiff] {
         let picture = decoded(&encoded(image.clone(), format));
         assert_eq!((picture.width(), picture.height()), (37, 23), "{format:?}");
         assert_eq!(picture.rgb(), image.as_raw(), "{format:?}");
@@ -151,7 +134,8 @@ fn jpeg_and_gif_come_close() {
 
 #[test]
 fn lossy_webp_is_read() {
-    let webp = b"RIFF\x22\0\0\0WEBPVP8 \x16\0\0\0\x30\x01\0\x9D\x01\x2A\x01\0\x01\0\x0E\xC0\xFE\x25\xA4\0\x03\x70\0\0\0\0";
+    let webp =
+        b"RIFF\x22\0\0\0WEBPVP8 \x16\0\0\0\x30\x01\0\x9D\x01\x2A\x01\0\x01\0\x0E\xC0\xFE\x25\xA4\0\x03\x70\0\0\0\0";
     let picture = decoded(webp);
     assert_eq!((picture.width(), picture.height()), (1, 1));
 }
@@ -159,15 +143,9 @@ fn lossy_webp_is_read() {
 #[test]
 fn orientation_is_applied_in_every_format_that_carries_it() {
     // EXIF 2.3, tag 0x112: where row 0 and column 0 of the stored picture are seen.
-    let upright = [
-        "rgbw", "grwb", "wbgr", "bwrg", "rbgw", "brwg", "wgbr", "gwrb",
-    ];
+    let upright = ["rgbw", "grwb", "wbgr", "bwrg", "rbgw", "brwg", "wgbr", "gwrb"];
     type Maker = fn(u8) -> Vec<u8>;
-    let makers: [(&str, Maker); 3] = [
-        ("jpeg", jpeg_with_exif),
-        ("png", png_with_exif),
-        ("webp", webp_with_exif),
-    ];
+    let makers: [(&str, Maker); 3] = [("jpeg", jpeg_with_exif), ("png", png_with_exif), ("webp", webp_with_exif)];
     for (name, make) in makers {
         for (orientation, expected) in (1..).zip(upright) {
             let picture = decoded(&make(orientation));
@@ -182,10 +160,7 @@ fn orientation_is_applied_in_every_format_that_carries_it() {
 fn orientation_of_tiff_is_its_own_tag() {
     let mut tiff = encoded(quarters(), ImageFormat::Tiff);
     // The directory's entries are sorted by tag; any entry that decoding does not need can become the orientation.
-    let resolution = tiff
-        .windows(8)
-        .position(|entry| entry == b"\x28\x01\x03\0\x01\0\0\0")
-        .unwrap();
+    let resolution = tiff.windows(8).position(|entry| entry == b"\x28\x01\x03\0\x01\0\0\0").unwrap();
     tiff[resolution..resolution + 10].copy_from_slice(b"\x12\x01\x03\0\x01\0\0\0\x06\0");
     assert_eq!(letters(&decoded(&tiff)), "brwg");
 }
@@ -199,22 +174,14 @@ fn an_orientation_that_does_not_exist_is_ignored() {
 
 #[test]
 fn alpha_is_composed_over_white() {
-    let rgba = RgbaImage::from_vec(
-        4,
-        1,
-        vec![
-            10, 20, 30, 255, 10, 20, 30, 0, 0, 0, 0, 128, 200, 100, 0, 51,
-        ],
-    )
-    .unwrap();
+    let rgba = RgbaImage::from_vec(4, 1, vec![10, 20, 30, 255, 10, 20, 30, 0, 0, 0, 0, 128, 200, 100, 0, 51]).unwrap();
     let expected = [10, 20, 30, 255, 255, 255, 127, 127, 127, 244, 224, 204];
     for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Tiff] {
         let picture = decoded(&encoded(rgba.clone(), format));
         assert_eq!(picture.rgb(), expected, "{format:?}");
     }
 
-    let grey: ImageBuffer<LumaA<u8>, _> =
-        ImageBuffer::from_vec(3, 1, vec![40, 255, 40, 0, 0, 128]).unwrap();
+    let grey: ImageBuffer<LumaA<u8>, _> = ImageBuffer::from_vec(3, 1, vec![40, 255, 40, 0, 0, 128]).unwrap();
     let picture = decoded(&encoded(grey, ImageFormat::Png));
     assert_eq!(picture.rgb(), [40, 40, 40, 255, 255, 255, 127, 127, 127]);
 }
@@ -239,8 +206,7 @@ fn sixteen_bits_are_rounded_to_eight() {
     let picture = decoded(&encoded(rgba, ImageFormat::Png));
     assert_eq!(picture.rgb(), [0, 1, 255, 127, 127, 127]);
 
-    let grey_alpha: ImageBuffer<LumaA<u16>, _> =
-        ImageBuffer::from_vec(2, 1, vec![514, 65_535, 0, 0]).unwrap();
+    let grey_alpha: ImageBuffer<LumaA<u16>, _> = ImageBuffer::from_vec(2, 1, vec![514, 65_535, 0, 0]).unwrap();
     let picture = decoded(&encoded(grey_alpha, ImageFormat::Png));
     assert_eq!(picture.rgb(), [2, 2, 2, 255, 255, 255]);
 }
@@ -249,10 +215,7 @@ fn sixteen_bits_are_rounded_to_eight() {
 fn a_palette_with_transparency_is_read() {
     let red = Frame::new(RgbaImage::from_pixel(3, 2, Rgba([255, 0, 0, 255])));
     let clear = Frame::new(RgbaImage::from_pixel(3, 2, Rgba([0, 0, 0, 0])));
-    for (frames, expected) in [
-        (vec![red.clone(), clear.clone()], [255, 0, 0]),
-        (vec![clear, red], [255, 255, 255]),
-    ] {
+    for (frames, expected) in [(vec![red.clone(), clear.clone()], [255, 0, 0]), (vec![clear, red], [255, 255, 255])] {
         let mut bytes = Vec::new();
         GifEncoder::new(&mut bytes).encode_frames(frames).unwrap();
         let picture = decoded(&bytes);
@@ -264,10 +227,7 @@ fn a_palette_with_transparency_is_read() {
     png.extend(png_chunk(b"PLTE", &[9, 8, 7, 1, 2, 3]));
     png.extend(png_chunk(b"tRNS", &[255, 0]));
     // A stored deflate block: filter byte 0, palette entries 0 and 1.
-    png.extend(png_chunk(
-        b"IDAT",
-        b"\x78\x01\x01\x03\0\xFC\xFF\0\0\x01\0\x05\0\x02",
-    ));
+    png.extend(png_chunk(b"IDAT", b"\x78\x01\x01\x03\0\xFC\xFF\0\0\x01\0\x05\0\x02"));
     png.extend(png_chunk(b"IEND", b""));
     assert_eq!(decoded(&png).rgb(), [9, 8, 7, 255, 255, 255]);
 }
@@ -276,10 +236,7 @@ fn a_palette_with_transparency_is_read() {
 fn float_samples_are_refused() {
     let float: ImageBuffer<Rgb<f32>, _> = ImageBuffer::from_vec(1, 1, vec![0.5; 3]).unwrap();
     let message = error(&encoded(float, ImageFormat::Tiff)).to_string();
-    assert_eq!(
-        message,
-        "this kind of TIFF picture is not supported: samples are Rgb32F; convert it to 8-bit RGB"
-    );
+    assert_eq!(message, "this kind of TIFF picture is not supported: samples are Rgb32F; convert it to 8-bit RGB");
 }
 
 #[test]
@@ -298,16 +255,11 @@ fn a_picture_cut_short_is_refused_or_whole() {
         let whole = decoded(&bytes);
         for eighth in 0..8 {
             let cut = &bytes[..bytes.len() * eighth / 8];
-            assert!(
-                Picture::decode(cut, &Limits::default()).is_err(),
-                "{format:?} cut at {eighth}/8"
-            );
+            assert!(Picture::decode(cut, &Limits::default()).is_err(), "{format:?} cut at {eighth}/8");
         }
         // The last bytes may be padding or an end marker.
         for missing in 1..=16 {
-            if let Ok(picture) =
-                Picture::decode(&bytes[..bytes.len() - missing], &Limits::default())
-            {
+            if let Ok(picture) = Picture::decode(&bytes[..bytes.len() - missing], &Limits::default()) {
                 assert!(picture == whole, "{format:?} without {missing} bytes");
             }
         }
@@ -348,31 +300,16 @@ fn a_hostile_header_is_refused_before_memory_is_taken() {
     let mut tiff = encoded(quarters(), ImageFormat::Tiff);
     // Width, height and rows of the one strip.
     for (tag, value) in [(0x100_u16, width), (0x101, height), (0x116, height)] {
-        let entry = tiff
-            .windows(8)
-            .position(|entry| entry[..2] == tag.to_le_bytes() && entry[4..] == [1, 0, 0, 0])
-            .unwrap();
+        let entry =
+            tiff.windows(8).position(|entry| entry[..2] == tag.to_le_bytes() && entry[4..] == [1, 0, 0, 0]).unwrap();
         tiff[entry + 8..entry + 12].copy_from_slice(&value.to_le_bytes());
     }
 
     let start = Instant::now();
-    for (name, bytes) in [
-        ("png", png),
-        ("jpeg", jpeg),
-        ("gif", gif),
-        ("bmp", bmp),
-        ("tiff", tiff),
-    ] {
+    for (name, bytes) in [("png", png), ("jpeg", jpeg), ("gif", gif), ("bmp", bmp), ("tiff", tiff)] {
         let error = error(&bytes);
         assert!(
-            matches!(
-                error,
-                MediaError::TooManyPixels {
-                    width: 60_000,
-                    height: 60_000,
-                    max_pixels: 100_000_000
-                }
-            ),
+            matches!(error, MediaError::TooManyPixels { width: 60_000, height: 60_000, max_pixels: 100_000_000 }),
             "{name}: {error}"
         );
     }
@@ -382,10 +319,7 @@ fn a_hostile_header_is_refused_before_memory_is_taken() {
 #[test]
 fn a_gif_frame_far_larger_than_its_screen_is_refused() {
     let mut gif = encoded(quarters(), ImageFormat::Gif);
-    let frame = gif
-        .windows(9)
-        .position(|d| d == b"\x2C\0\0\0\0\x30\0\x20\0")
-        .unwrap();
+    let frame = gif.windows(9).position(|d| d == b"\x2C\0\0\0\0\x30\0\x20\0").unwrap();
     gif[frame + 5..frame + 9].copy_from_slice(&[0xA0, 0x0F, 0xA0, 0x0F]);
     let expected = "damaged GIF picture: Memory limit exceeded";
     assert_eq!(error(&gif).to_string(), expected);
@@ -394,20 +328,14 @@ fn a_gif_frame_far_larger_than_its_screen_is_refused() {
 #[test]
 fn limits_are_inclusive() {
     let bytes = encoded(gradient(10, 10), ImageFormat::Png);
-    let limits = |max_bytes, max_pixels| Limits {
-        max_bytes,
-        max_pixels,
-    };
+    let limits = |max_bytes, max_pixels| Limits { max_bytes, max_pixels };
     let n = bytes.len() as u64;
     assert!(Picture::decode(&bytes, &limits(n, 100)).is_ok());
     assert!(Picture::read(&bytes[..], &limits(n, 100)).is_ok());
     let too_long = Picture::decode(&bytes, &limits(n - 1, 100)).unwrap_err();
     assert_eq!(
         too_long.to_string(),
-        format!(
-            "the picture is larger than {} bytes; shrink it or raise the limit",
-            n - 1
-        )
+        format!("the picture is larger than {} bytes; shrink it or raise the limit", n - 1)
     );
     let too_large = Picture::decode(&bytes, &limits(n, 99)).unwrap_err();
     assert_eq!(
@@ -419,15 +347,9 @@ fn limits_are_inclusive() {
 #[test]
 fn a_stream_is_read_no_further_than_the_limit() {
     let mut endless = std::io::repeat(0x89);
-    let limits = Limits {
-        max_bytes: 1000,
-        ..Limits::default()
-    };
+    let limits = Limits { max_bytes: 1000, ..Limits::default() };
     let error = Picture::read(&mut endless, &limits).unwrap_err();
-    assert!(matches!(
-        error,
-        MediaError::TooManyBytes { max_bytes: 1000 }
-    ));
+    assert!(matches!(error, MediaError::TooManyBytes { max_bytes: 1000 }));
 }
 
 #[test]
@@ -439,10 +361,7 @@ fn a_failing_stream_says_so() {
         }
     }
     let error = Picture::read(Broken, &Limits::default()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot read the picture: the cable is out"
-    );
+    assert_eq!(error.to_string(), "cannot read the picture: the cable is out");
 }
 
 #[test]
@@ -461,22 +380,14 @@ fn other_content_is_named() {
         (b"\xEF\xBB\xBF <SVG width='1'>", "an SVG drawing"),
         (b"<?xml version='1.0'?>\n<!-- x --><svg/>", "an SVG drawing"),
         (b"<!DOCTYPE html><title>Not found", "a web page"),
-        (
-            b"version https://git-lfs.example/spec/v1",
-            "a Git LFS pointer",
-        ),
+        (b"version https://git-lfs.example/spec/v1", "a Git LFS pointer"),
     ] {
         assert_eq!(
             error(bytes).to_string(),
-            format!(
-                "this is {kind}, not a picture that can be read; use PNG, JPEG, WebP, GIF, BMP or TIFF"
-            )
+            format!("this is {kind}, not a picture that can be read; use PNG, JPEG, WebP, GIF, BMP or TIFF")
         );
     }
-    assert_eq!(
-        error(b"hello").to_string(),
-        "this is no known picture format; use PNG, JPEG, WebP, GIF, BMP or TIFF"
-    );
+    assert_eq!(error(b"hello").to_string(), "this is no known picture format; use PNG, JPEG, WebP, GIF, BMP or TIFF");
     assert_eq!(error(b"").to_string(), "the picture is empty (0 bytes)");
 }
 
@@ -485,23 +396,14 @@ fn damage_is_told_with_the_decoders_reason() {
     let mut png = encoded(gradient(20, 20), ImageFormat::Png);
     png[8 + 8] ^= 1;
     let message = error(&png).to_string();
-    assert!(
-        message.starts_with("damaged PNG picture: CRC error"),
-        "{message}"
-    );
+    assert!(message.starts_with("damaged PNG picture: CRC error"), "{message}");
 }
 
 #[test]
 fn a_screen_without_pixels_is_zero_sized() {
     let mut gif = encoded(quarters(), ImageFormat::Gif);
     gif[6..8].copy_from_slice(&[0, 0]);
-    assert!(matches!(
-        error(&gif),
-        MediaError::ZeroSized {
-            width: 0,
-            height: 32
-        }
-    ));
+    assert!(matches!(error(&gif), MediaError::ZeroSized { width: 0, height: 32 }));
 }
 
 #[test]
@@ -523,41 +425,25 @@ fn raw_pixels_are_checked() {
 fn errors_of_files_name_the_path() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing.png");
-    let message = Picture::open(&missing, &Limits::default())
-        .unwrap_err()
-        .to_string();
+    let message = Picture::open(&missing, &Limits::default()).unwrap_err().to_string();
     assert!(message.starts_with(&format!("cannot open picture {}: ", missing.display())));
 
-    let message = Picture::open(folder.path(), &Limits::default())
-        .unwrap_err()
-        .to_string();
+    let message = Picture::open(folder.path(), &Limits::default()).unwrap_err().to_string();
     let expected = "is a directory; name one picture file";
     assert_eq!(message, format!("{} {expected}", folder.path().display()));
 
     let empty = folder.path().join("empty.png");
     std::fs::File::create(&empty).unwrap();
-    let message = Picture::open(&empty, &Limits::default())
-        .unwrap_err()
-        .to_string();
-    let expected = format!(
-        "picture {}: the picture is empty (0 bytes)",
-        empty.display()
-    );
+    let message = Picture::open(&empty, &Limits::default()).unwrap_err().to_string();
+    let expected = format!("picture {}: the picture is empty (0 bytes)", empty.display());
     assert_eq!(message, expected);
 
     let text = folder.path().join("notes.jpg");
-    std::fs::File::create(&text)
-        .and_then(|mut file| file.write_all(b"hello"))
-        .unwrap();
+    std::fs::File::create(&text).and_then(|mut file| file.write_all(b"hello")).unwrap();
     let error = Picture::open(&text, &Limits::default()).unwrap_err();
-    let MediaError::InFile { path, problem } = error else {
-        panic!("{error}")
-    };
+    let MediaError::InFile { path, problem } = error else { panic!("{error}") };
     assert_eq!(path, text);
-    assert!(matches!(
-        *problem,
-        MediaError::UnknownFormat { looks_like: None }
-    ));
+    assert!(matches!(*problem, MediaError::UnknownFormat { looks_like: None }));
 }
 
 proptest! {
@@ -610,11 +496,6 @@ proptest! {
 fn tiff_of_grey_and_alpha_float_is_refused_by_name() {
     let mut bytes = Cursor::new(Vec::new());
     let samples: Vec<u8> = [0.25_f32; 4].iter().flat_map(|s| s.to_ne_bytes()).collect();
-    TiffEncoder::new(&mut bytes)
-        .write_image(&samples, 1, 1, ExtendedColorType::Rgba32F)
-        .unwrap();
-    assert!(matches!(
-        error(bytes.get_ref()),
-        MediaError::Unsupported { format: "TIFF", .. }
-    ));
+    TiffEncoder::new(&mut bytes).write_image(&samples, 1, 1, ExtendedColorType::Rgba32F).unwrap();
+    assert!(matches!(error(bytes.get_ref()), MediaError::Unsupported { format: "TIFF", .. }));
 }

@@ -14,7 +14,9 @@ pub use prompt::{PictureGrid, Prompt};
 use crate::chat::{ChatError, ChatTemplate, Message, Part};
 use crate::gguf::{self, GgufError};
 use crate::guidance::GuidanceError;
-use crate::llama::{Chunk, Context, ContextOptions, Embeddings, LlamaError, Model, ModelOptions, Vision, VisionOptions};
+use crate::llama::{
+    Chunk, Context, ContextOptions, Embeddings, LlamaError, Model, ModelOptions, Vision, VisionOptions,
+};
 use crate::media::Picture;
 use crate::timing::ms_since;
 use std::path::{Path, PathBuf};
@@ -63,10 +65,14 @@ pub enum VlmError {
     #[error(transparent)]
     Guidance(#[from] GuidanceError),
     /// The prompt does not fit the context that the user chose.
-    #[error("the prompt needs {n_prompt} tokens and the answer up to {n_answer}, but the context has {n_ctx}; use -c {needed}")]
+    #[error(
+        "the prompt needs {n_prompt} tokens and the answer up to {n_answer}, but the context has {n_ctx}; use -c {needed}"
+    )]
     ContextTooSmall { n_prompt: usize, n_answer: usize, n_ctx: u32, needed: usize },
     /// The prompt does not fit what the model was trained with.
-    #[error("the prompt needs {n_prompt} tokens, but the model was trained with {n_ctx_train}; use fewer or smaller pictures, or force it with -c {needed}")]
+    #[error(
+        "the prompt needs {n_prompt} tokens, but the model was trained with {n_ctx_train}; use fewer or smaller pictures, or force it with -c {needed}"
+    )]
     PromptTooLong { n_prompt: usize, n_ctx_train: u32, needed: usize },
 }
 
@@ -150,8 +156,10 @@ impl Vlm {
         let chunks = chunks.iter()?;
         let prompt = Prompt::new(&chunks);
 
-        let images: Vec<_> =
-            chunks.iter().filter_map(|chunk| if let Chunk::Image(image) = chunk { Some(image) } else { None }).collect();
+        let images: Vec<_> = chunks
+            .iter()
+            .filter_map(|chunk| if let Chunk::Image(image) = chunk { Some(image) } else { None })
+            .collect();
         let start = Instant::now();
         let mut embeddings = Embeddings::default();
         for (done, image) in images.iter().enumerate() {

@@ -76,7 +76,8 @@ impl Prompt {
             Piece::Image { visual, .. } => Some(visual.clone()),
             Piece::Text { .. } => None,
         });
-        let grids: Option<Vec<_>> = self.grids.iter().zip(ranges).map(|(grid, range)| Some(((*grid)?, range))).collect();
+        let grids: Option<Vec<_>> =
+            self.grids.iter().zip(ranges).map(|(grid, range)| Some(((*grid)?, range))).collect();
         grids.filter(|grids| grids.len() == n_pictures)
     }
 }
@@ -105,8 +106,7 @@ mod tests {
         let sequential: Vec<Position> = (5..21).map(Position::sequential).collect();
         assert_eq!(PictureGrid::of(&sequential), Some(PictureGrid { nx: 4, ny: 4 }));
         assert_eq!(PictureGrid::of(&sequential[..15]), None);
-        let mrope: Vec<Position> =
-            (0..6).map(|i| Position { t: 7, y: 7 + i / 3, x: 7 + i % 3 }).collect();
+        let mrope: Vec<Position> = (0..6).map(|i| Position { t: 7, y: 7 + i / 3, x: 7 + i % 3 }).collect();
         assert_eq!(PictureGrid::of(&mrope), Some(PictureGrid { nx: 3, ny: 2 }));
         assert_eq!(PictureGrid::of(&[]), None);
     }

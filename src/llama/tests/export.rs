@@ -9,23 +9,15 @@ fn export_against_softmax(name: &str, options: &ContextOptions) -> f64 {
     let flat = flat(&vision);
     let question = flat.question();
     let first_row = flat.entries.iter().position(|(input, _)| matches!(input, Input::Row(_))).unwrap();
-    let mut observer = Box::<Observer>::default();
-    for (group, counts) in [(0..first_row, false), (first_row..question, false), (question..flat.entries.len(), true)] {
-        for ubatch in group.collect::<Vec<_>>().chunks(options.n_ubatch as usize) {
-            observer.rows.push(vec![counts; ubatch.len()]);
-        }
-    }
-    observer.rows.push(vec![true]); // one generated token
-    let mut context = Observer::context(vision.model(), options, &mut observer);
+    let mut observer = Observer::new(question);
+    let mut context = Observer::context(vision.model(), options, &mut observer, true);
     context.watch_attention(0, &flat.visual);
     read(&mut context, &flat, 0);
     decode(&mut context, &[(Input::Token(10), crate::llama::Position::sequential(flat.end))], 0, 0);
     let exported = context.take_attention(0);
     drop(context);
-    // A fresh cache is filled in order: the cell is the entry's index.
-    let cells: Vec<usize> = (first_row..question).collect();
     assert_eq!(exported.len(), vision.model().n_layer() as usize);
-    distance(&exported, &observer.at(&cells))
+    distance(&exported, &observer.at(first_row..question))
 }
 
 #[test]

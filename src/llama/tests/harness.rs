@@ -1,14 +1,16 @@
 //! Contexts on the demo pair, and an observer of the softmax nodes that runs beside the export.
 
 use crate::llama::{
-    Batch, Chunk, Chunks, Context, ContextOptions, FlashAttention, LayerMass, Model, ModelOptions, Position, Token, Vision,
-    VisionOptions,
+    Batch, Chunk, Chunks, Context, ContextOptions, FlashAttention, LayerMass, Model, ModelOptions, Position, Token,
+    Vision, VisionOptions,
 };
 use crate::media::{Limits, Picture};
 use llama_cpp_sys_2 as sys;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_void};
+use std::ops::Range;
 use std::path::PathBuf;
+use std::ptr;
 use std::sync::Arc;
 
 pub const QUESTION: &str = "What is the label on the red square?";
@@ -143,63 +145,133 @@ pub fn distance(left: &[LayerMass], right: &[LayerMass]) -> f64 {
     left.iter().zip(right).map(layer).fold(0.0, f64::max)
 }
 
-/// Sums `softmax(KQ)` over heads and rows by KV cell, as `cb_eval` sees it; without flash attention only.
+/// Sums `softmax(KQ)` over heads and queries by entry, as `cb_eval` sees it; for one sequence, without flash attention.
+///
+/// Which entry a cell holds comes from the nodes that write to the K cache, not from llama.cpp's table of cells.
 #[derive(Default)]
 pub struct Observer {
-    /// For each physical batch in turn: which of its rows count.
-    pub rows: Vec<Vec<bool>>,
-    /// Layer -> `[n_kv]`.
-    pub mass: BTreeMap<u32, Vec<f64>>,
+    query_from: usize,
+    /// Layer -> `[n_entries]`.
+    mass: BTreeMap<u32, Vec<f64>>,
+    /// Layer -> number of entries that it has seen.
     seen: BTreeMap<u32, usize>,
+    /// Address of a K cache -> what was written to it.
+    caches: BTreeMap<usize, Cache>,
+}
+
+#[derive(Default)]
+struct Cache {
+    n_entries: usize,
+    /// Cell -> the last entry written there.
+    entry_in: BTreeMap<usize, usize>,
 }
 
 impl Observer {
-    pub fn context(model: &Arc<Model>, options: &ContextOptions, observer: &mut Box<Observer>) -> Context {
+    /// From entry `query_from` on, in order of decoding, all are queries.
+    pub fn new(query_from: usize) -> Box<Self> {
+        Box::new(Self { query_from, ..Self::default() })
+    }
+
+    /// A context that reports to the observer; `swa_full` is llama.cpp's parameter.
+    pub fn context(
+        model: &Arc<Model>,
+        options: &ContextOptions,
+        observer: &mut Box<Observer>,
+        swa_full: bool,
+    ) -> Context {
         let data = (&raw mut **observer).cast::<c_void>();
         Context::with_params(model, options, |params| {
+            params.swa_full = swa_full;
             params.cb_eval = Some(on_node);
             params.cb_eval_user_data = data;
         })
         .unwrap()
     }
 
-    /// The sums at the cells of the watched tokens.
-    pub fn at(&self, cells: &[usize]) -> Vec<LayerMass> {
+    /// The sums at some entries.
+    pub fn at(&self, entries: Range<usize>) -> Vec<LayerMass> {
         let layer = |(&layer, sums): (&u32, &Vec<f64>)| LayerMass {
             layer,
-            mass: cells.iter().map(|&cell| sums[cell] as f32).collect(),
+            mass: entries.clone().map(|entry| sums.get(entry).map_or(0.0, |&sum| sum as f32)).collect(),
         };
         self.mass.iter().map(layer).collect()
+    }
+
+    pub fn saw_a_cell_written_again(&self) -> bool {
+        self.caches.values().any(|cache| cache.entry_in.len() < cache.n_entries)
+    }
+
+    /// `ggml_set_rows(k_cache, k, cells)`
+    fn on_write(&mut self, node: &sys::ggml_tensor) {
+        let cells: Vec<i64> = read_tensor(node.src[1]);
+        let cache = self.caches.entry(storage(node)).or_default();
+        for cell in cells {
+            cache.entry_in.insert(cell as usize, cache.n_entries);
+            cache.n_entries += 1;
+        }
+    }
+
+    /// `softmax(...(k_cache * q))`: `[n_kv, n_rows, n_head, 1]`
+    fn on_softmax(&mut self, layer: u32, node: &sys::ggml_tensor) {
+        let [n_kv, n_rows, _, n_stream] = node.ne.map(|n| n as usize);
+        assert_eq!(n_stream, 1);
+        let seen = self.seen.entry(layer).or_default();
+        let first_row = self.query_from.saturating_sub(*seen);
+        *seen += n_rows;
+        if first_row >= n_rows {
+            return;
+        }
+        let mut product = node.src[0];
+        // SAFETY: a graph's nodes and their sources are valid while it is computed.
+        let cache = unsafe {
+            while (*product).op != sys::GGML_OP_MUL_MAT {
+                product = (*product).src[0];
+            }
+            &self.caches[&storage(&*(*product).src[0])]
+        };
+        let sums = self.mass.entry(layer).or_default();
+        sums.resize(cache.n_entries, 0.0);
+        for head in read_tensor::<f32>(node).chunks_exact(n_kv * n_rows) {
+            for row in head.chunks_exact(n_kv).skip(first_row) {
+                for (cell, &value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+                    sums[cache.entry_in[&cell]] += f64::from(value);
+                }
+            }
+        }
+    }
+}
+
+/// Address of the tensor that holds the data of a view.
+fn storage(tensor: &sys::ggml_tensor) -> usize {
+    let mut tensor = ptr::from_ref(tensor);
+    // SAFETY: as above.
+    unsafe {
+        while !(*tensor).view_src.is_null() {
+            tensor = (*tensor).view_src;
+        }
+    }
+    tensor as usize
+}
+
+fn read_tensor<T: Clone + Default>(tensor: *const sys::ggml_tensor) -> Vec<T> {
+    // SAFETY: the tensor is valid and contiguous, and `T` is its type.
+    unsafe {
+        let n_bytes = sys::ggml_nbytes(tensor);
+        let mut values = vec![T::default(); n_bytes / size_of::<T>()];
+        sys::ggml_backend_tensor_get(tensor, values.as_mut_ptr().cast(), 0, n_bytes);
+        values
     }
 }
 
 unsafe extern "C" fn on_node(node: *mut sys::ggml_tensor, ask: bool, data: *mut c_void) -> bool {
     // SAFETY: ggml passes a valid node; `data` is the test's boxed observer, which outlives the context.
-    let (node, observer) = unsafe { (&mut *node, &mut *data.cast::<Observer>()) };
+    let (node, observer) = unsafe { (&*node, &mut *data.cast::<Observer>()) };
     let name = unsafe { CStr::from_ptr(node.name.as_ptr()) }.to_string_lossy();
-    let Some(layer) = name.strip_prefix("kq_soft_max-").and_then(|layer| layer.parse::<u32>().ok()) else {
-        return !ask;
-    };
-    if ask {
-        return true;
+    let layer = name.strip_prefix("kq_soft_max-").and_then(|layer| layer.parse().ok());
+    match layer {
+        Some(layer) if !ask => observer.on_softmax(layer, node),
+        None if !ask => observer.on_write(node),
+        _ => {}
     }
-    let [n_kv, n_rows, n_head, n_stream] = node.ne.map(|n| n as usize);
-    assert_eq!(n_stream, 1);
-    let mut values = vec![0f32; n_kv * n_rows * n_head];
-    // SAFETY: the node holds n_kv * n_rows * n_head contiguous floats.
-    unsafe { sys::ggml_backend_tensor_get(node, values.as_mut_ptr().cast(), 0, values.len() * 4) };
-    let ubatch = observer.seen.entry(layer).or_default();
-    let rows = &observer.rows[*ubatch];
-    *ubatch += 1;
-    assert_eq!(rows.len(), n_rows, "the physical batch is not the expected one");
-    let sums = observer.mass.entry(layer).or_default();
-    sums.resize(sums.len().max(n_kv), 0.0);
-    for head in values.chunks_exact(n_kv * n_rows) {
-        for (row, _) in head.chunks_exact(n_kv).zip(rows).filter(|(_, counts)| **counts) {
-            for (sum, &value) in sums.iter_mut().zip(row) {
-                *sum += f64::from(value);
-            }
-        }
-    }
-    true
+    !ask || layer.is_some() || (node.op == sys::GGML_OP_SET_ROWS && name.starts_with("cache_k_"))
 }

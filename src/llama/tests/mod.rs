@@ -1,6 +1,8 @@
 //! What the crate claims about llama.cpp, checked in process: fidelity to libmtmd's own path, and the attention export
 //! against the probabilities themselves.
 
+mod architectures;
 mod export;
 mod fidelity;
+mod fixtures;
 mod harness;

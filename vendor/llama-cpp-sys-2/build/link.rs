@@ -6,8 +6,18 @@ use crate::{Result, env, feature, io_error, user_env};
 use std::fs;
 
 const ORDER: [&str; 12] = [
-    "llama-common", "llama-common-base", "mtmd", "llama", "vendor-hash", "ggml", "ggml-cuda", "ggml-metal", "ggml-vulkan",
-    "ggml-blas", "ggml-cpu", "ggml-base",
+    "llama-common",
+    "llama-common-base",
+    "mtmd",
+    "llama",
+    "vendor-hash",
+    "ggml",
+    "ggml-cuda",
+    "ggml-metal",
+    "ggml-vulkan",
+    "ggml-blas",
+    "ggml-cpu",
+    "ggml-base",
 ];
 
 pub fn emit(build: &Build, upstream: &Upstream) -> Result<()> {
@@ -20,7 +30,8 @@ pub fn emit(build: &Build, upstream: &Upstream) -> Result<()> {
     let built: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     println!("cargo::rustc-link-search=native={}", lib_dir.display());
     for name in ORDER {
-        let is_file_of = |file: &String| file.split('.').next().is_some_and(|stem| stem.strip_prefix("lib").unwrap_or(stem) == name);
+        let is_file_of =
+            |file: &String| file.split('.').next().is_some_and(|stem| stem.strip_prefix("lib").unwrap_or(stem) == name);
         if let Some(file) = built.iter().find(|file| is_file_of(file)) {
             let kind = if file.ends_with(".a") { "static" } else { kind };
             println!("cargo::rustc-link-lib={kind}={name}");
@@ -32,7 +43,9 @@ pub fn emit(build: &Build, upstream: &Upstream) -> Result<()> {
 fn system_libraries(is_static: bool) -> Result<()> {
     let os = env("CARGO_CFG_TARGET_OS")?;
     let libraries: &[&str] = match os.as_str() {
-        "macos" => &["framework=Foundation", "framework=Metal", "framework=MetalKit", "framework=Accelerate", "dylib=c++"],
+        "macos" => {
+            &["framework=Foundation", "framework=Metal", "framework=MetalKit", "framework=Accelerate", "dylib=c++"]
+        }
         "linux" if feature("openmp") => &["dylib=stdc++", "dylib=gomp"],
         "linux" => &["dylib=stdc++"],
         _ => &[],
@@ -67,7 +80,8 @@ fn compile_common_shim(build: &Build, upstream: &Upstream) -> Result<()> {
     let shim_dir = build.source_dir().with_file_name("shim");
     fs::create_dir_all(&shim_dir).map_err(|error| io_error("create", &shim_dir, error))?;
     for file in ["wrapper_common.cpp", "wrapper_common.h", "wrapper_utils.h"] {
-        let text = fs::read_to_string(package_dir.join(file)).map_err(|error| io_error("read", &package_dir.join(file), error))?;
+        let text = fs::read_to_string(package_dir.join(file))
+            .map_err(|error| io_error("read", &package_dir.join(file), error))?;
         let text = text.replace("\"llama.cpp/", "\"../source/");
         fs::write(shim_dir.join(file), text).map_err(|error| io_error("write", &shim_dir.join(file), error))?;
     }

@@ -51,9 +51,12 @@ fn run() -> Result<()> {
 }
 
 fn refuse_unsupported_features() -> Result<()> {
-    for name in ["mkl", "opencl", "rocm", "webgpu", "system-ggml", "dynamic-backends", "static-openmp", "static-stdcxx"] {
+    for name in ["mkl", "opencl", "rocm", "webgpu", "system-ggml", "dynamic-backends", "static-openmp", "static-stdcxx"]
+    {
         if feature(name) {
-            return Err(format!("feature `{name}` of llama-cpp-sys-2 is not supported here; use cuda, metal, vulkan or the CPU"));
+            return Err(format!(
+                "feature `{name}` of llama-cpp-sys-2 is not supported here; use cuda, metal, vulkan or the CPU"
+            ));
         }
     }
     Ok(())

@@ -100,12 +100,19 @@ fn definitions() -> Result<Vec<(String, String)>> {
     let mut definitions: Vec<(String, String)> =
         switches.map(|(name, on)| (name.to_owned(), if on { "ON" } else { "OFF" }.to_owned())).into();
     // What packagers and users of unusual machines set for cmake reaches it.
-    for name in ["CMAKE_CUDA_ARCHITECTURES", "CMAKE_CUDA_COMPILER", "CMAKE_OSX_DEPLOYMENT_TARGET", "CMAKE_C_FLAGS", "CMAKE_CXX_FLAGS"] {
+    for name in [
+        "CMAKE_CUDA_ARCHITECTURES",
+        "CMAKE_CUDA_COMPILER",
+        "CMAKE_OSX_DEPLOYMENT_TARGET",
+        "CMAKE_C_FLAGS",
+        "CMAKE_CXX_FLAGS",
+    ] {
         definitions.extend(user_env(name).map(|value| (name.to_owned(), value)));
     }
     if let Some(cache) = tools::compiler_cache() {
         let languages = if feature("cuda") { &["C", "CXX", "CUDA"][..] } else { &["C", "CXX"] };
-        definitions.extend(languages.iter().map(|language| (format!("CMAKE_{language}_COMPILER_LAUNCHER"), cache.to_owned())));
+        definitions
+            .extend(languages.iter().map(|language| (format!("CMAKE_{language}_COMPILER_LAUNCHER"), cache.to_owned())));
     }
     Ok(definitions)
 }

@@ -46,7 +46,10 @@ impl Patch {
         let mut content = String::from_utf8(content).map_err(|_| format!("{}: the file is not UTF-8", at()))?;
         for (_, diff) in parse(&self.name, &self.text)?.iter().filter(|(changed, _)| changed == path) {
             content = diffy::apply(&content, diff).map_err(|error| {
-                format!("{}: {error}; this llama.cpp is not the one the patches were made for, see patches/README.md", at())
+                format!(
+                    "{}: {error}; this llama.cpp is not the one the patches were made for, see patches/README.md",
+                    at()
+                )
             })?;
         }
         Ok(content.into_bytes())

@@ -20,7 +20,10 @@ pub fn locate(upstream_manifest_dir: &Path) -> Result<Upstream> {
     if let Some(dir) = user_env("LLAMA_CPP_DIR") {
         let dir = PathBuf::from(dir);
         if !dir.join("include/llama.h").is_file() {
-            return Err(format!("LLAMA_CPP_DIR={} has no include/llama.h; point it at a llama.cpp checkout", dir.display()));
+            return Err(format!(
+                "LLAMA_CPP_DIR={} has no include/llama.h; point it at a llama.cpp checkout",
+                dir.display()
+            ));
         }
         println!("cargo::rerun-if-changed={}", dir.display());
         return Ok(Upstream { dir, package_dir: None });
@@ -72,7 +75,11 @@ pub fn sync(upstream: &Upstream, patches: &[Patch], target: &Path) -> Result<()>
     }
     for patch in patches {
         if let Some(missing) = patch.files().find(|path| !files.contains(*path)) {
-            return Err(format!("patch {} changes {}, which this llama.cpp does not have", patch.name, missing.display()));
+            return Err(format!(
+                "patch {} changes {}, which this llama.cpp does not have",
+                patch.name,
+                missing.display()
+            ));
         }
     }
     for path in &files {

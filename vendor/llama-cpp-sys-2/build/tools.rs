@@ -50,7 +50,10 @@ pub fn check() -> Result<()> {
     }
     if let Err(reason) = clang_sys::load() {
         let reason = reason.lines().next().unwrap_or_default().to_owned();
-        return Err(format!("{}\n  If it is installed, point LIBCLANG_PATH at its folder.", LIBCLANG.missing(&format!(" ({reason})"))));
+        return Err(format!(
+            "{}\n  If it is installed, point LIBCLANG_PATH at its folder.",
+            LIBCLANG.missing(&format!(" ({reason})"))
+        ));
     }
     let has_nvcc = || {
         let toolkit = crate::user_env("CUDA_PATH").map(|dir| format!("{dir}/bin/nvcc"));

@@ -1,0 +1,50 @@
+//! `sgl devices`: what models can run on.
+
+use super::args::DevicesArgs;
+use super::error::Failure;
+use super::output::{json_line, print};
+use serde::Serialize;
+use sgl::llama::{Device, devices};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Listed {
+    devices: Vec<Device>,
+}
+
+pub fn run(args: &DevicesArgs) -> Result<(), Failure> {
+    let devices = devices();
+    if args.json {
+        return print(&json_line(&Listed { devices })?);
+    }
+    print(&table(&devices))
+}
+
+fn table(devices: &[Device]) -> String {
+    let titles = ["name", "backend", "layers", "free", "memory", "description"].map(str::to_owned);
+    let rows: Vec<[String; 6]> = std::iter::once(titles).chain(devices.iter().map(row)).collect();
+    let mut widths = [0; 6];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let line = |row: &[String; 6]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+fn row(device: &Device) -> [String; 6] {
+    let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
+    let layers = if device.is_gpu { "-ngl" } else { "the rest" };
+    [
+        device.name.clone(),
+        device.backend.clone(),
+        layers.to_owned(),
+        gib(device.memory_free_bytes),
+        gib(device.memory_total_bytes),
+        device.description.clone(),
+    ]
+}
