@@ -12,7 +12,7 @@ use super::run::load;
 use serde::Deserialize;
 use sgl::guidance::{ExitDecision, Policy};
 use sgl::media::{Limits, Picture};
-use sgl::pipeline::{DEFAULT_RETAIN, ExitOptions, Outcome, Pipeline, Report, Request, Source};
+use sgl::pipeline::{DEFAULT_EXIT_THRESHOLD, DEFAULT_RETAIN, Outcome, Pipeline, Report, Request, Source};
 use sgl::vlm::question;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,8 +38,6 @@ const QUESTIONS: &str = include_str!("../../models/pictures/questions.json");
 
 /// Runs of each question and each way, of which the median is shown.
 const RUNS: usize = 5;
-/// Lower than the default, so that the demo shows an early exit.
-const EXIT_THRESHOLD: f64 = 0.9;
 
 /// One entry of `questions.json`.
 #[derive(Deserialize)]
@@ -85,13 +83,15 @@ impl Demo {
     }
 
     fn show(&mut self, name: &str, picture: &Picture, questions: &[Question], folder: &Path) -> Result<(), Failure> {
-        let exit = Some(ExitOptions { threshold: EXIT_THRESHOLD, ..ExitOptions::default() });
         let (mut alone_ms, mut guided_ms) = (0.0, 0.0);
         let mut maps = Vec::new();
         self.n_runs = 2 + 2 * RUNS * questions.len();
         for (question_text, number) in questions.iter().zip(1..) {
+            if self.output.has_failed() {
+                break;
+            }
             let messages = question(None, 1, &question_text.question);
-            let guided = Request { exit, ..Request::new(messages, vec![picture.clone()]) };
+            let guided = Request::new(messages, vec![picture.clone()]);
             let alone = Request { exit: None, retain: None, ..guided.clone() };
             if number == 1 {
                 let warm_up = self.once(&alone)?;
@@ -156,7 +156,7 @@ impl Measured {
 fn heading(name: &str, picture: &Picture, report: &Report) -> String {
     format!(
         "{name}: {}x{} pixels, {} visual tokens; a toy guide and target, embedded\n\
-         The target reads {DEFAULT_RETAIN} of them; the guide's answer is final from score {EXIT_THRESHOLD} on.\n\n\
+         The target reads {DEFAULT_RETAIN} of them; the guide's answer is final from score {DEFAULT_EXIT_THRESHOLD} on.\n\n\
          {:16} {:10} {:12} {:>13} {:>10} {:>12}\n",
         picture.width(),
         picture.height(),
@@ -201,7 +201,7 @@ fn footer(alone_ms: f64, guided_ms: f64, maps: &[PathBuf]) -> String {
         duration(guided_ms)
     );
     if ratio < 1.0 {
-        text += "Models this small show how it works, not how fast it is: here the guide costs more\nthan it saves.\n";
+        text += "Models this small show how it works, not how fast it is: here the guide\ncosts more than it saves.\n";
     }
     text += "Where the guide looked, and what the target reads:\n";
     maps.iter().for_each(|path| text += &format!("  {}\n", path.display()));

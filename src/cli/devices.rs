@@ -21,7 +21,7 @@ pub fn run(args: &DevicesArgs) -> Result<(), Failure> {
 }
 
 fn table(devices: &[Device]) -> String {
-    let titles = ["name", "backend", "layers", "free", "memory", "description"].map(str::to_owned);
+    let titles = ["name", "backend", "offload", "free", "memory", "description"].map(str::to_owned);
     let rows: Vec<[String; 6]> = std::iter::once(titles).chain(devices.iter().map(row)).collect();
     let mut widths = [0; 6];
     for row in &rows {
@@ -38,11 +38,11 @@ fn table(devices: &[Device]) -> String {
 
 fn row(device: &Device) -> [String; 6] {
     let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
-    let layers = if device.is_gpu { "-ngl" } else { "the rest" };
+    let offload = if device.is_gpu { "yes" } else { "no" };
     [
         device.name.clone(),
         device.backend.clone(),
-        layers.to_owned(),
+        offload.to_owned(),
         gib(device.memory_free_bytes),
         gib(device.memory_total_bytes),
         device.description.clone(),

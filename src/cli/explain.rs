@@ -74,22 +74,14 @@ pub fn draw(outcome: &Outcome, pictures: &[Picture], policy: Policy) -> Result<V
              use pictures that fit one tile (for most models square ones of the encoder's own size, see `sgl inspect`)",
         ));
     };
-    let map = |((picture, (shape, tokens)), number): (
-        (&Picture, &(sgl::vlm::PictureGrid, std::ops::Range<usize>)),
-        usize,
-    )| {
-        let kept: Vec<usize> = selected
-            .indices()
-            .iter()
-            .filter(|index| tokens.contains(index))
-            .map(|index| index - tokens.start)
-            .collect();
+    let maps = pictures.iter().zip(grids).map(|(picture, (shape, tokens))| {
+        let kept = selected.indices().iter().filter(|index| tokens.contains(index)).map(|index| index - tokens.start);
         let scores = scores.get(tokens.clone()).unwrap_or_default();
         let rects = grid(shape.nx, shape.ny);
-        tracing::debug!("picture {number}: {}x{} visual tokens, {} kept", shape.nx, shape.ny, kept.len());
+        let kept: Vec<usize> = kept.collect();
         Ok(encode_png(&overlay(picture.width(), picture.height(), picture.rgb(), &rects, scores, &kept)?)?)
-    };
-    pictures.iter().zip(grids).zip(1..).map(map).collect()
+    });
+    maps.collect()
 }
 
 /// # Errors

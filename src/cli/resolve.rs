@@ -3,7 +3,7 @@
 use super::args::{LlamaArgs, ModelArgs, RunArgs};
 use super::error::{Exit, Failure};
 use super::values::{DeviceList, GpuLayers};
-use sgl::llama::{ContextOptions, SamplingOptions};
+use sgl::llama::{CacheType, ContextOptions, FlashAttention, SamplingOptions};
 use sgl::pair::DemoPair;
 use sgl::pipeline::{ExitOptions, Request};
 use sgl::vlm::{VlmOptions, question};
@@ -19,6 +19,7 @@ pub struct Pair {
 impl Pair {
     /// The models that the flags name, or the embedded pair if they name none.
     pub fn of(args: &RunArgs) -> Result<Self, Failure> {
+        check_cache(&args.llama)?;
         let pair = match &args.models {
             ModelArgs { model: None, guide: None, .. } => {
                 orphan(&args.models.mmproj, "--mmproj", "--model")?;
@@ -50,6 +51,7 @@ impl Pair {
 
     /// The pair inside this program.
     pub fn embedded(args: &LlamaArgs) -> Result<Self, Failure> {
+        check_cache(args)?;
         let files = DemoPair::install()?;
         let guide = Some(vlm(args, &files.guide, &files.guide_mmproj));
         Ok(Self { guide, target: vlm(args, &files.target, &files.target_mmproj) })
@@ -109,6 +111,15 @@ pub fn is_stdin(path: &Path) -> bool {
 /// A failure of the command line.
 pub fn usage(message: impl ToString) -> Failure {
     Failure::new(Exit::Usage, message)
+}
+
+/// llama.cpp finds this out only once the models are loaded.
+fn check_cache(args: &LlamaArgs) -> Result<(), Failure> {
+    let is_quantized = !matches!(args.cache_type_v, CacheType::F32 | CacheType::F16 | CacheType::Bf16);
+    if is_quantized && args.flash_attn == FlashAttention::Off {
+        return Err(usage("a quantized V cache needs flash attention; leave -fa off or -ctv out"));
+    }
+    Ok(())
 }
 
 fn vlm(args: &LlamaArgs, model: &Path, mmproj: &Path) -> VlmOptions {

@@ -51,6 +51,9 @@ impl Model {
         if !path.exists() {
             return Err(failed("there is no such file".to_owned()));
         }
+        if path.to_str().is_none() {
+            return Err(failed("its path is not UTF-8".to_owned()));
+        }
         let inner = LlamaModel::load_from_file(backend, path, &params).map_err(|_| failed(backend::logged_reason()))?;
         Ok(Arc::new(Self { inner }))
     }
@@ -74,7 +77,8 @@ impl Model {
 
     /// Context length that the model was trained with.
     pub fn n_ctx_train(&self) -> u32 {
-        self.inner.n_ctx_train()
+        // SAFETY: the model pointer is valid. (llama-cpp-2 panics where the file states more than an i32 holds.)
+        u32::try_from(unsafe { sys::llama_model_n_ctx_train(self.raw().as_ptr()) }).unwrap_or(u32::MAX)
     }
 
     /// Width of one row of an embedding batch. llama.cpp: `llama_model_n_embd_inp`.

@@ -20,6 +20,7 @@ use crate::llama::{
 use crate::media::Picture;
 use crate::timing::ms_since;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Where a model's files are and how they run.
@@ -95,17 +96,26 @@ pub struct Prepared {
 }
 
 impl Vlm {
+    /// Reads the headers of both files and refuses what cannot work, in milliseconds.
+    ///
+    /// # Errors
+    /// [`VlmError::Gguf`].
+    pub fn check(role: Role, options: &VlmOptions) -> Result<(), VlmError> {
+        let model = gguf::Header::read(&options.model)?;
+        let mmproj = gguf::Header::read(&options.mmproj)?;
+        match role {
+            Role::Guide => gguf::check_guide(&model, &mmproj)?,
+            Role::Target => gguf::check_target(&model, &mmproj)?,
+        }
+        Ok(())
+    }
+
     /// Checks both files, then loads them. `progress` gets the loaded share of the text model.
     ///
     /// # Errors
     /// [`VlmError::Gguf`] before anything is loaded, [`VlmError::Llama`] and [`VlmError::Chat`] while loading.
     pub fn load(role: Role, options: VlmOptions, mut progress: impl FnMut(f32) + 'static) -> Result<Self, VlmError> {
-        let model_header = gguf::Header::read(&options.model)?;
-        let mmproj_header = gguf::Header::read(&options.mmproj)?;
-        match role {
-            Role::Guide => gguf::check_guide(&model_header, &mmproj_header)?,
-            Role::Target => gguf::check_target(&model_header, &mmproj_header)?,
-        }
+        Self::check(role, &options)?;
         let model_options = ModelOptions {
             n_gpu_layers: options.n_gpu_layers,
             devices: options.devices.clone(),
@@ -163,6 +173,9 @@ impl Vlm {
         let start = Instant::now();
         let mut embeddings = Embeddings::default();
         for (done, image) in images.iter().enumerate() {
+            if self.options.context.cancel.load(Ordering::Relaxed) {
+                return Err(LlamaError::Cancelled.into());
+            }
             progress(done, images.len());
             embeddings.append(self.vision.encode(image)?);
         }
@@ -174,7 +187,7 @@ impl Vlm {
     /// A context with room for `n_prompt` tokens and, as far as the model goes, `n_answer` more; empty.
     fn context_for(&mut self, n_prompt: usize, n_answer: usize) -> Result<&mut Context, VlmError> {
         const STEP: usize = 256; // llama.cpp pads the cache to this
-        let needed = (n_prompt + n_answer).next_multiple_of(STEP);
+        let needed = n_prompt.saturating_add(n_answer).min(i32::MAX as usize - STEP).next_multiple_of(STEP);
         let n_ctx = match self.options.n_ctx {
             Some(n_ctx) if n_prompt >= n_ctx as usize => {
                 return Err(VlmError::ContextTooSmall { n_prompt, n_answer, n_ctx, needed });

@@ -1,5 +1,6 @@
 //! A folder of its own for every test, and the program in it.
 
+use assert_cmd::Command as Program;
 use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::Value;
 use std::fs;
@@ -86,10 +87,10 @@ impl Folder {
 
     /// Runs a subcommand that computes, on one thread so that tests do not fight for cores.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        self.run_with(arguments, |_| {})
+        self.run_with(arguments, |command| command)
     }
 
-    pub fn run_with(&self, arguments: &[&str], adjust: impl FnOnce(&mut assert_cmd::Command)) -> Ran {
+    pub fn run_with(&self, arguments: &[&str], adjust: impl FnOnce(&mut Program) -> &mut Program) -> Ran {
         let mut command = self.command();
         let (subcommand, rest) = arguments.split_first().unwrap();
         command.arg(subcommand);
@@ -97,7 +98,7 @@ impl Folder {
             command.args(["-t", "1"]);
         }
         command.args(rest);
-        let mut command = assert_cmd::Command::from_std(command);
+        let mut command = Program::from_std(command);
         command.timeout(Duration::from_secs(300));
         adjust(&mut command);
         Ran::from(command.output().unwrap())

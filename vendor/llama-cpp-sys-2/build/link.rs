@@ -1,7 +1,6 @@
 //! What rustc links: the libraries that the native build left in one folder, dependents before what they depend on.
 
 use crate::native::Build;
-use crate::source::Upstream;
 use crate::{Result, env, feature, io_error, user_env};
 use std::fs;
 
@@ -20,10 +19,7 @@ const ORDER: [&str; 12] = [
     "ggml-base",
 ];
 
-pub fn emit(build: &Build, upstream: &Upstream) -> Result<()> {
-    if feature("common") {
-        compile_common_shim(build, upstream)?;
-    }
+pub fn emit(build: &Build) -> Result<()> {
     let kind = if feature("dynamic-link") { "dylib" } else { "static" };
     let lib_dir = build.lib_dir();
     let entries = fs::read_dir(&lib_dir).map_err(|error| io_error("list", &lib_dir, error))?;
@@ -69,31 +65,4 @@ fn system_libraries(is_static: bool) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The C shim over llama.cpp's `common` library, taken from the registry package like llama.cpp itself.
-fn compile_common_shim(build: &Build, upstream: &Upstream) -> Result<()> {
-    let Some(package_dir) = &upstream.package_dir else {
-        return Err("feature `common` needs the pinned package; unset LLAMA_CPP_DIR".into());
-    };
-    // The shim includes `llama.cpp/...` relative to itself; the patched copy must be found in its place.
-    let shim_dir = build.source_dir().with_file_name("shim");
-    fs::create_dir_all(&shim_dir).map_err(|error| io_error("create", &shim_dir, error))?;
-    for file in ["wrapper_common.cpp", "wrapper_common.h", "wrapper_utils.h"] {
-        let text = fs::read_to_string(package_dir.join(file))
-            .map_err(|error| io_error("read", &package_dir.join(file), error))?;
-        let text = text.replace("\"llama.cpp/", "\"../source/");
-        fs::write(shim_dir.join(file), text).map_err(|error| io_error("write", &shim_dir.join(file), error))?;
-    }
-    let source_dir = build.source_dir();
-    cc::Build::new()
-        .cpp(true)
-        .std("c++17")
-        .warnings(false)
-        .opt_level(3)
-        .include(&shim_dir)
-        .includes(["common", "include", "ggml/include", "vendor"].map(|dir| source_dir.join(dir)))
-        .file(shim_dir.join("wrapper_common.cpp"))
-        .try_compile("llama_common_shim")
-        .map_err(|error| format!("cannot compile the shim of feature `common`: {error}"))
 }

@@ -7,6 +7,7 @@ mod bindings;
 mod link;
 mod native;
 mod patches;
+mod shim;
 mod source;
 mod tools;
 
@@ -39,9 +40,15 @@ fn run() -> Result<()> {
     let build = native::Build::new(&upstream, &patches)?;
     let _lock = build.lock()?;
     source::sync(&upstream, &patches, &build.source_dir())?;
+    if feature("common") {
+        shim::prepare(&build, &upstream)?;
+    }
     build.run()?;
     bindings::write(&build.source_dir(), Path::new(&env("OUT_DIR")?))?;
-    link::emit(&build, &upstream)?;
+    if feature("common") {
+        shim::compile(&build)?;
+    }
+    link::emit(&build)?;
 
     println!("cargo::metadata=version={}", source::version(&build.source_dir())?);
     println!("cargo::metadata=patches={}", patches.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(","));

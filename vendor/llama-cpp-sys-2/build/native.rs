@@ -27,6 +27,10 @@ impl Build {
         self.dir.join("source")
     }
 
+    pub fn shim_dir(&self) -> PathBuf {
+        self.dir.join("shim")
+    }
+
     pub fn lib_dir(&self) -> PathBuf {
         self.dir.join("lib")
     }
