@@ -7,11 +7,13 @@ use super::{GgufError, Header, Kind, Split};
 /// # Errors
 ///
 /// The first reason why not: a wrong or exchanged role, an architecture that does not generate text, missing weights or
-/// parts, no vision, or embeddings of another width than the model reads. An architecture that is not known here
+/// parts, no vision, values that no working model has, or embeddings of another width than the model reads. An architecture that is not known here
 /// passes; llama.cpp decides.
 pub fn check_target(text: &Header, mmproj: &Header) -> Result<(), GgufError> {
     check_model(text, mmproj)?;
     check_mmproj(mmproj)?;
+    text.check_values()?;
+    mmproj.check_values()?;
     check_width(text, mmproj)
 }
 

@@ -36,6 +36,11 @@ pub enum GgufError {
     #[error("the header of {} is damaged: {fact}; download or convert the file again", path.display())]
     Damaged { path: PathBuf, fact: String },
 
+    /// A header that fits the format and describes no model that can run.
+    #[error("{what:?} of {} is {value} and must be {right}; the file is damaged or was converted wrongly, convert or \
+        download it again", path.display())]
+    Impossible { path: PathBuf, what: String, value: String, right: String },
+
     /// A weight format unknown to this build of llama.cpp.
     #[error("tensor {tensor:?} of {} has type {kind}, which this version of llama.cpp cannot read; \
         update sgl, or use another quantization", path.display())]

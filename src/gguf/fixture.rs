@@ -46,11 +46,21 @@ impl Fixture {
 
     /// A small mmproj of InternVL's kind that writes width `width`.
     pub fn mmproj(width: u64) -> Self {
-        Self::mmproj_without_tensors("internvl").tensor("v.patch_embd.weight", &[14, 14, 3, 8], 0).tensor(
-            "mm.model.mlp.3.weight",
-            &[8, width],
-            1,
-        )
+        Self::mmproj_without_tensors("internvl")
+            .number("clip.vision.embedding_length", 8)
+            .number("clip.vision.attention.head_count", 2)
+            .real("clip.vision.attention.layer_norm_epsilon", 1e-6)
+            .number("clip.vision.projector.scale_factor", 2)
+            .tensor("v.patch_embd.weight", &[14, 14, 3, 8], 0)
+            .tensor("v.position_embd.weight", &[8, 1025], 0)
+            .tensor("v.class_embd", &[8], 0)
+            .tensor("v.blk.0.attn_qkv.weight", &[8, 24], 0)
+            .tensor("v.blk.1.attn_q.weight", &[8, 8], 0)
+            .tensor("v.blk.1.attn_k.weight", &[8, 8], 0)
+            .tensor("v.blk.1.attn_v.weight", &[8, 8], 0)
+            .tensor("mm.model.mlp.0.weight", &[32], 0)
+            .tensor("mm.model.mlp.1.weight", &[32, 8], 0)
+            .tensor("mm.model.mlp.3.weight", &[8, width], 1)
     }
 
     pub fn mmproj_without_tensors(projector_type: &str) -> Self {
@@ -61,7 +71,7 @@ impl Fixture {
             .flag("clip.has_vision_encoder", true)
             .number("clip.vision.image_size", 448)
             .number("clip.vision.patch_size", 14)
-            .number("clip.vision.block_count", 24)
+            .number("clip.vision.block_count", 2)
             .number("clip.vision.projection_dim", 32)
     }
 

@@ -6,10 +6,11 @@ use std::path::Path;
 use super::GgufError;
 use super::facts::{projector, text_model};
 use super::metadata::Metadata;
+use super::sane::{Defect, check_projector, check_text};
 use super::scan::Tensor;
 use super::sniff::sniff;
 use super::source::Source;
-use super::summary::{Kind, Split, Summary};
+use super::summary::{Kind, Projector, Split, Summary};
 use super::types::file_type;
 
 /// A checked GGUF header: all that it says fits the file, and the file is complete.
@@ -17,6 +18,7 @@ use super::types::file_type;
 pub struct Header {
     summary: Summary,
     tensors: BTreeMap<String, Tensor>,
+    defect: Option<Defect>,
 }
 
 impl Header {
@@ -65,6 +67,18 @@ impl Header {
             Kind::TextModel => Some(text_model(&metadata, &architecture, &mut source)?),
             _ => None,
         };
+        let projector = (kind == Kind::Projector).then(|| projector(&metadata, &tensors));
+        let defect = match (&kind, &projector) {
+            (Kind::TextModel, _) => {
+                let vocabulary = metadata.array("tokenizer.ggml.tokens");
+                let repeated = vocabulary.map(|tokens| source.repeated(tokens)).transpose()?.flatten();
+                check_text(&metadata, &architecture, repeated.as_deref()).err()
+            }
+            (_, Some(Projector { has_vision: true, projector_type, .. })) => {
+                check_projector(&metadata, projector_type.as_deref().unwrap_or_default(), &tensors).err()
+            }
+            _ => None,
+        };
         let summary = Summary {
             path: path.into(),
             file_bytes: source.file_bytes(),
@@ -76,12 +90,12 @@ impl Header {
             quantization: metadata.number("general.file_type").and_then(file_type).map(str::to_owned),
             main_tensor_type: main_tensor_type(&tensors),
             split: split(&metadata),
-            projector: (kind == Kind::Projector).then(|| projector(&metadata, &tensors)),
+            projector,
             text,
             architecture,
             kind,
         };
-        Ok(Self { summary, tensors })
+        Ok(Self { summary, tensors, defect })
     }
 
     /// The path that the header was read from.
@@ -97,6 +111,11 @@ impl Header {
     /// The facts, for `sgl inspect` and for planning.
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// Refuses values that the format allows and that no working model has.
+    pub(super) fn check_values(&self) -> Result<(), GgufError> {
+        self.defect.as_ref().map_or(Ok(()), |defect| Err(defect.error(self.path())))
     }
 
     /// The tensor of this name in this file.

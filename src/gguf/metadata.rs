@@ -40,6 +40,16 @@ impl Metadata {
         self.values.get(key)?.as_u64()
     }
 
+    /// A finite number, whole or not.
+    pub fn real(&self, key: &str) -> Option<f64> {
+        self.values.get(key)?.as_f64()
+    }
+
+    /// Whether there is a value at `key`, of whatever type, that is no array.
+    pub fn is_scalar(&self, key: &str) -> bool {
+        self.values.get(key).is_some_and(|value| !value.is_array())
+    }
+
     pub fn flag(&self, key: &str) -> bool {
         self.values.get(key).and_then(Value::as_bool).unwrap_or(false)
     }

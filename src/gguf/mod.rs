@@ -13,6 +13,7 @@ mod facts;
 pub(crate) mod fixture;
 mod header;
 mod metadata;
+mod sane;
 mod scan;
 mod sniff;
 mod source;

@@ -2,6 +2,7 @@
 //! first held against the bytes the file still has, and against the limits below.
 
 use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Seek};
 
 use super::GgufError;
@@ -53,6 +54,8 @@ const MAX_KEPT_TEXT_BYTES: u64 = 1 << 20;
 const MAX_KEPT_ELEMENTS: u64 = 4096;
 const MAX_KEY_BYTES: u64 = u16::MAX as u64;
 const MAX_TOKEN_BYTES: u64 = u16::MAX as u64;
+/// Limit on the tokens held against each other, eight times the largest vocabularies: bounds the memory.
+const MAX_COMPARED_TOKENS: u64 = 1 << 21;
 /// `GGML_MAX_NAME`, less its terminating zero.
 const MAX_TENSOR_NAME_BYTES: u64 = 63;
 /// `GGML_MAX_DIMS`.
@@ -137,6 +140,32 @@ impl<R: Read + Seek> Source<'_, R> {
             self.skip(length)?;
         }
         self.text(MAX_TOKEN_BYTES, "a token").map(Some)
+    }
+
+    /// A text that occurs twice among the first [`MAX_COMPARED_TOKENS`] elements of an array. Empty texts do not count:
+    /// llama.cpp gives each a name of its own.
+    pub fn repeated(&mut self, array: Array) -> Result<Option<String>, GgufError> {
+        if array.item != STRING {
+            return Ok(None);
+        }
+        self.go_to(array.position)?;
+        let mut seen = HashSet::new();
+        let mut token = Vec::new();
+        for _ in 0..array.n_elements.min(MAX_COMPARED_TOKENS) {
+            let length = self.u64()?;
+            if length == 0 || length > MAX_TOKEN_BYTES {
+                self.skip(length)?;
+                continue;
+            }
+            token.clear();
+            self.copy(length, &mut token)?;
+            let mut hasher = DefaultHasher::new();
+            token.hash(&mut hasher);
+            if !seen.insert(hasher.finish()) {
+                return Ok(Some(String::from_utf8_lossy(&token).into_owned()));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads a value with its type before it; whether it was kept.

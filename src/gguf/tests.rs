@@ -184,6 +184,7 @@ fn every_vision_projector_gives_its_width() {
 fn widths_count_every_embedding_plane() {
     let width = |fixture: Fixture| fixture.parse().unwrap().summary().projector.as_ref().unwrap().output_width;
     let mut qwen3vl = Fixture::mmproj_without_tensors("qwen3vl_merger").tensor("mm.2.bias", &[32], 0);
+    qwen3vl = qwen3vl.tensor("v.patch_embd.weight", &[14, 14, 3, 8], 0);
     for layer in [5, 11, 17] {
         qwen3vl = qwen3vl.tensor(&format!("v.deepstack.{layer}.fc1.weight"), &[8, 8], 0);
     }
