@@ -11,6 +11,7 @@ use super::scan::{Array, Pairs};
 pub(super) struct Metadata {
     values: BTreeMap<String, Value>,
     arrays: BTreeMap<String, Array>,
+    types: BTreeMap<String, u32>,
 }
 
 impl Metadata {
@@ -25,7 +26,7 @@ impl Metadata {
         let model = GGUFContainer::new(ByteOrder::LE, Box::new(Cursor::new(stream)), u64::MAX)
             .decode()
             .map_err(|error| error.to_string())?;
-        Ok(Self { values: model.metadata().clone(), arrays: pairs.arrays })
+        Ok(Self { values: model.metadata().clone(), arrays: pairs.arrays, types: pairs.types })
     }
 
     pub fn has(&self, key: &str) -> bool {
@@ -57,6 +58,11 @@ impl Metadata {
     /// An array of whole numbers.
     pub fn numbers(&self, key: &str) -> Option<Vec<i64>> {
         self.values.get(key)?.as_array()?.iter().map(Value::as_i64).collect()
+    }
+
+    /// GGUF type of the value at `key`, kept or not.
+    pub fn type_of(&self, key: &str) -> Option<u32> {
+        self.types.get(key).copied()
     }
 
     pub fn array(&self, key: &str) -> Option<Array> {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::GgufError;
 use super::metadata::Metadata;
-use super::scan::Tensor;
+use super::scan::{NUMBER, REAL, STRING, Tensor};
 
 /// What is impossible, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ type Sane = Result<(), Defect>;
 const MAX_LAYERS: u64 = 512;
 /// llama.cpp keeps context lengths and the numbers of an mmproj as signed numbers of 32 bits.
 const MAX_NUMBER: u64 = i32::MAX as u64;
+/// Far above any model's: clip.cpp lists every grid of so many tiles in memory.
+const MAX_TILES: u64 = u16::MAX as u64;
 const PATCHES: &str = "v.patch_embd.weight";
 const POSITIONS: &str = "v.position_embd.weight";
 
@@ -67,20 +69,19 @@ pub(super) fn check_text(metadata: &Metadata, architecture: &str, repeated: Opti
 }
 
 /// Checks what `clip_model_loader` and the graphs of tools/mtmd take for granted about a vision encoder.
-pub(super) fn check_projector(
-    metadata: &Metadata,
-    projector_type: &str,
-    tensors: &BTreeMap<String, Tensor>,
-) -> Sane {
+pub(super) fn check_projector(metadata: &Metadata, projector_type: &str, tensors: &BTreeMap<String, Tensor>) -> Sane {
     let key = |name: &str| format!("clip.vision.{name}");
     let number = |name: &str| metadata.number(&key(name));
     let range = |name: &str, low| in_range(metadata, &key(name), low, MAX_NUMBER);
+    check_types(metadata, projector_type)?;
     range("patch_size", 1)?;
     finite(metadata, &key("attention.layer_norm_epsilon"))?;
     if !is_vision_transformer(projector_type) {
         return Ok(());
     }
-    range("image_size", number("patch_size").unwrap_or(1))?;
+    if has_one_picture_size(projector_type) {
+        range("image_size", number("patch_size").unwrap_or(1))?;
+    }
     for name in ["attention.head_count", "embedding_length", "block_count"] {
         range(name, 1)?;
     }
@@ -94,11 +95,38 @@ pub(super) fn check_projector(
     if projector_type == "internvl" { check_internvl(metadata, tensors) } else { Ok(()) }
 }
 
+/// Checks the types of what clip.cpp reads for every encoder, and for InternVL's; `gguf_kv::get_val` asserts them.
+fn check_types(metadata: &Metadata, projector_type: &str) -> Sane {
+    let of_internvl = ["projector.scale_factor", "preproc_min_tiles", "preproc_max_tiles"];
+    let numbers = [
+        "image_size",
+        "patch_size",
+        "embedding_length",
+        "feed_forward_length",
+        "block_count",
+        "projection_dim",
+        "attention.head_count",
+        "attention.head_count_kv",
+        "attention.head_dim",
+    ];
+    let of_internvl = of_internvl.into_iter().filter(|_| projector_type == "internvl");
+    for (key, expected, right) in
+        numbers.into_iter().chain(of_internvl).map(|name| (format!("clip.vision.{name}"), NUMBER, "uint32")).chain([
+            ("clip.vision.attention.layer_norm_epsilon".into(), REAL, "float32"),
+            ("clip.projector_type".into(), STRING, "a string"),
+        ])
+    {
+        let found = metadata.type_of(&key).unwrap_or(expected);
+        require(found == expected, key, format_args!("of GGUF type {found}"), right)?;
+    }
+    Ok(())
+}
+
 /// Checks what `clip_graph_internvl::build` and the graph functions it calls do not: that all shapes fit together.
 fn check_internvl(metadata: &Metadata, tensors: &BTreeMap<String, Tensor>) -> Sane {
     let number = |name: &str| metadata.number(&format!("clip.vision.{name}"));
     let max_tiles = number("preproc_max_tiles").unwrap_or(12);
-    in_range(metadata, "clip.vision.preproc_max_tiles", 0, MAX_NUMBER - 1)?;
+    in_range(metadata, "clip.vision.preproc_max_tiles", 0, MAX_TILES)?;
     in_range(metadata, "clip.vision.preproc_min_tiles", 0, max_tiles)?;
     // Where one of these is absent clip.cpp says so.
     let (Some(width), Some(patch), Some(image), Some(n_layers)) =
@@ -125,7 +153,8 @@ fn check_internvl(metadata: &Metadata, tensors: &BTreeMap<String, Tensor>) -> Sa
     let shuffled = width.saturating_mul(scale).saturating_mul(scale);
     for name in ["mm.model.mlp.0.weight", "mm.model.mlp.1.weight"] {
         if let Some(&input) = tensors.get(name).and_then(|tensor| tensor.dims.first()) {
-            let right = format!("{shuffled}, the embedding length {width} times the square of the scale factor {scale}");
+            let right =
+                format!("{shuffled}, the embedding length {width} times the square of the scale factor {scale}");
             require(input == shuffled, format!("the input width of {name}"), input, right)?;
         }
     }
@@ -136,9 +165,33 @@ fn check_internvl(metadata: &Metadata, tensors: &BTreeMap<String, Tensor>) -> Sa
 fn is_pure_attention(architecture: &str) -> bool {
     matches!(
         architecture,
-        "llama" | "llama4" | "mistral3" | "qwen2" | "qwen2moe" | "qwen2vl" | "qwen3" | "qwen3moe" | "qwen3vl"
-            | "qwen3vlmoe" | "gemma" | "gemma2" | "gemma3" | "gemma3n" | "gemma4" | "phi2" | "phi3" | "internlm2"
-            | "minicpm" | "minicpm3" | "chatglm" | "glm4" | "deepseek" | "deepseek2" | "cogvlm" | "granite" | "smollm3"
+        "llama"
+            | "llama4"
+            | "mistral3"
+            | "qwen2"
+            | "qwen2moe"
+            | "qwen2vl"
+            | "qwen3"
+            | "qwen3moe"
+            | "qwen3vl"
+            | "qwen3vlmoe"
+            | "gemma"
+            | "gemma2"
+            | "gemma3"
+            | "gemma3n"
+            | "gemma4"
+            | "phi2"
+            | "phi3"
+            | "internlm2"
+            | "minicpm"
+            | "minicpm3"
+            | "chatglm"
+            | "glm4"
+            | "deepseek"
+            | "deepseek2"
+            | "cogvlm"
+            | "granite"
+            | "smollm3"
     )
 }
 
@@ -147,13 +200,50 @@ fn is_pure_attention(architecture: &str) -> bool {
 fn is_vision_transformer(projector_type: &str) -> bool {
     matches!(
         projector_type,
-        "internvl" | "mlp" | "ldp" | "ldpv2" | "adapter" | "resampler" | "gemma3" | "gemma4v" | "idefics3" | "pixtral"
-            | "lightonocr" | "qwen2vl_merger" | "qwen2.5vl_merger" | "qwen3vl_merger" | "kimivl" | "cogvlm" | "llama4"
-            | "janus_pro" | "lfm2" | "glm4v" | "nemotron_v2_vl" | "dots_ocr"
+        "internvl"
+            | "mlp"
+            | "ldp"
+            | "ldpv2"
+            | "adapter"
+            | "resampler"
+            | "gemma3"
+            | "gemma4v"
+            | "idefics3"
+            | "pixtral"
+            | "lightonocr"
+            | "qwen2vl_merger"
+            | "qwen2.5vl_merger"
+            | "qwen3vl_merger"
+            | "kimivl"
+            | "cogvlm"
+            | "llama4"
+            | "janus_pro"
+            | "lfm2"
+            | "glm4v"
+            | "nemotron_v2_vl"
+            | "dots_ocr"
     )
 }
 
-/// The number at `key`, or every number of the array there, is in `low..=high`. Absent keys pass.
+/// Projector types that take pictures of one size only, cut or scaled to it. For others the size may be 0.
+fn has_one_picture_size(projector_type: &str) -> bool {
+    matches!(
+        projector_type,
+        "internvl"
+            | "mlp"
+            | "ldp"
+            | "ldpv2"
+            | "adapter"
+            | "gemma3"
+            | "idefics3"
+            | "llama4"
+            | "janus_pro"
+            | "cogvlm"
+            | "nemotron_v2_vl"
+    )
+}
+
+/// The number at `key` is in `low..=high`. Absent keys and arrays pass.
 fn in_range(metadata: &Metadata, key: &str, low: u64, high: u64) -> Sane {
     let right = || match high {
         MAX_NUMBER => format!("{low} or more, in 31 bits"),
@@ -196,4 +286,163 @@ fn require(holds: bool, what: impl ToString, value: impl ToString, right: impl T
 
 fn defect(what: impl ToString, value: impl ToString, right: impl ToString) -> Sane {
     Err(Defect { what: what.to_string(), value: value.to_string(), right: right.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Fixture, parse};
+    use super::super::{GgufError, Header, check_guide, check_target};
+    use super::*;
+
+    /// Where in `bytes` the value of the key, or the first dimension of the tensor, of this name begins: both are
+    /// preceded by a number of 32 bits.
+    fn place(bytes: &[u8], name: &str) -> usize {
+        let counted = [&(name.len() as u64).to_le_bytes(), name.as_bytes()].concat();
+        let start = bytes.windows(counted.len()).position(|window| window == counted).expect(name);
+        start + counted.len() + 4
+    }
+
+    fn overwritten(fixture: &Fixture, name: &str, offset: isize, value: u32) -> Vec<u8> {
+        let mut bytes = fixture.bytes();
+        let start = place(&bytes, name).strict_add_signed(offset);
+        bytes[start..start + 4].copy_from_slice(&value.to_le_bytes());
+        bytes
+    }
+
+    fn text() -> Fixture {
+        Fixture::text_model("qwen2", 32)
+            .number("qwen2.rope.dimension_count", 8)
+            .real("qwen2.attention.layer_norm_rms_epsilon", 1e-6)
+            .number("qwen2.nextn_predict_layers", 0)
+            .text("qwen2.rope.scaling.type", "yarn")
+    }
+
+    #[track_caller]
+    fn check_refused(result: Result<(), GgufError>, expected: &str) {
+        let message = result.expect_err(expected).to_string();
+        let end = "; the file is damaged or was converted wrongly, convert or download it again";
+        assert!(message.contains(expected) && message.ends_with(end), "{message}\nis not: {expected}");
+    }
+
+    #[test]
+    fn impossible_text_models_are_refused() {
+        let mmproj = Fixture::mmproj(32).parse().unwrap();
+        let check = |bytes: Vec<u8>| check_guide(&parse("model.gguf", bytes).unwrap(), &mmproj);
+        check(text().bytes()).unwrap();
+        let rms = "qwen2.attention.layer_norm_rms_epsilon";
+        for (key, value, expected) in [
+            ("qwen2.block_count", 0, r#""qwen2.block_count" of model.gguf is 0 and must be from 1 to 512;"#),
+            ("qwen2.block_count", 513, r#""qwen2.block_count" of model.gguf is 513 and must be from 1 to 512;"#),
+            ("qwen2.context_length", 0, "is 0 and must be 1 or more, in 31 bits;"),
+            ("qwen2.context_length", 1 << 31, "is 2147483648 and must be 1 or more"),
+            ("qwen2.attention.head_count", 0, "is 0 and must be 1 or more"),
+            ("qwen2.nextn_predict_layers", 3, "is 3 and must be from 0 to 2;"),
+            ("qwen2.rope.dimension_count", 9, "is 9 and must be from 0 to 8;"),
+            (rms, (-1e-6f32).to_bits(), "and must be a small positive number;"),
+            (rms, f32::NAN.to_bits(), "layer_norm_rms_epsilon\" of model.gguf is not finite and must be"),
+            (rms, f32::INFINITY.to_bits(), "is not finite"),
+        ] {
+            check_refused(check(overwritten(&text(), key, 0, value)), expected);
+        }
+        check_refused(
+            check(overwritten(&text(), "qwen2.rope.scaling.type", 8, u32::from_le_bytes(*b"yarm"))),
+            r#"is "yarm" and must be none, linear, yarn or longrope;"#,
+        );
+        let long_heads = text().number("qwen2.attention.key_length", 16);
+        check(overwritten(&long_heads, "qwen2.rope.dimension_count", 0, 16)).unwrap();
+        check(overwritten(&text(), rms, 0, 0)).unwrap();
+    }
+
+    #[test]
+    fn only_architectures_of_attention_alone_need_heads() {
+        let mmproj = Fixture::mmproj(32).parse().unwrap();
+        let text = Fixture::text_model("mamba", 32);
+        let bytes = overwritten(&text, "mamba.attention.head_count", 0, 0);
+        check_target(&parse("model.gguf", bytes).unwrap(), &mmproj).unwrap();
+    }
+
+    #[test]
+    fn repeated_tokens_are_refused() {
+        let mmproj = Fixture::mmproj(32).parse().unwrap();
+        let check = |vocabulary: &str, tokens: &[&str]| {
+            let text = Fixture::new()
+                .text("general.architecture", "qwen2")
+                .text("tokenizer.ggml.model", vocabulary)
+                .texts("tokenizer.ggml.tokens", tokens)
+                .tensor("token_embd.weight", &[32, 3], 8);
+            check_target(&text.parse().unwrap(), &mmproj)
+        };
+        let expected = r#""tokenizer.ggml.tokens" of file.gguf is a list with "cat" twice and must be a list without"#;
+        for vocabulary in ["gpt2", "llama"] {
+            check_refused(check(vocabulary, &["cat", "dog", "cat"]), expected);
+            check_refused(check(vocabulary, &["cat", "cat\0dog"]), expected);
+            check(vocabulary, &["", "", "\0", "\0", "cat", "dog"]).unwrap();
+        }
+        check("no_vocab", &["cat", "cat"]).unwrap();
+
+        let long: Vec<String> = (0..150_000).map(|id| id.to_string()).collect();
+        let mut long: Vec<&str> = long.iter().map(String::as_str).collect();
+        check("gpt2", &long).unwrap();
+        long.push("149998");
+        check_refused(check("gpt2", &long), r#"a list with "149998" twice"#);
+    }
+
+    #[test]
+    fn impossible_projectors_are_refused() {
+        let text = text().parse().unwrap();
+        let mmproj = Fixture::mmproj(32).number("clip.vision.preproc_min_tiles", 1);
+        let check = |bytes: Vec<u8>| check_target(&text, &parse("mmproj.gguf", bytes)?);
+        check(mmproj.bytes()).unwrap();
+        let epsilon = "clip.vision.attention.layer_norm_epsilon";
+        let scale = "clip.vision.projector.scale_factor";
+        for (name, offset, value, expected) in [
+            ("clip.vision.image_size", 0, 0, r#""clip.vision.image_size" of mmproj.gguf is 0 and must be 14 or more"#),
+            ("clip.vision.image_size", 0, 13, "is 13 and must be 14 or more"),
+            ("clip.vision.image_size", 0, 462, r#"v.position_embd.weight" of mmproj.gguf is of shape [8, 1025] and"#),
+            ("clip.vision.image_size", -4, 5, "is of GGUF type 5 and must be uint32;"),
+            ("clip.vision.patch_size", 0, 0, "is 0 and must be 1 or more"),
+            ("clip.vision.patch_size", 0, 16, "[14, 14, 3, 8] and must be of shape [16, 16, 3, 8];"),
+            ("clip.vision.attention.head_count", 0, 0, "is 0 and must be 1 or more"),
+            ("clip.vision.attention.head_count", 0, 3, "is 8 and must be a multiple of the 3 heads;"),
+            ("clip.vision.embedding_length", 0, 0, "is 0 and must be 1 or more"),
+            ("clip.vision.embedding_length", 0, 16, "[14, 14, 3, 8] and must be of shape [14, 14, 3, 16];"),
+            ("clip.vision.block_count", 0, 0, "is 0 and must be 1 or more"),
+            ("clip.vision.block_count", 0, 3, r#""v.blk.2.attn_qkv.weight" of mmproj.gguf is missing and must be"#),
+            ("clip.vision.preproc_min_tiles", 0, 13, "is 13 and must be from 0 to 12;"),
+            (epsilon, 0, (-1f32).to_bits(), "is -1 and must be a small positive number;"),
+            (epsilon, 0, f32::NAN.to_bits(), "is not finite"),
+            (epsilon, -4, 4, "is of GGUF type 4 and must be float32;"),
+            (scale, 0, 0, "is 0 and must be from 1 to 32;"),
+            (scale, 0, 1, r#""the input width of mm.model.mlp.0.weight" of mmproj.gguf is 32 and must be 8, the"#),
+            ("v.patch_embd.weight", -5, 0x478, r#""v.patch_embd.weight" of mmproj.gguf is missing and must be there"#),
+            ("v.position_embd.weight", -5, 0x278, r#""v.position_embd.weight" of mmproj.gguf is missing and must be"#),
+            ("v.class_embd", -5, 0x178, r#""v.class_embd" of mmproj.gguf is missing and must be of shape [8];"#),
+            ("v.blk.0.attn_qkv.weight", -5, 0x278, r#""v.blk.0.attn_qkv.weight" of mmproj.gguf is missing"#),
+            ("v.blk.1.attn_k.weight", -5, 0x278, r#""v.blk.1.attn_k.weight" of mmproj.gguf is missing"#),
+        ] {
+            check_refused(check(overwritten(&mmproj, name, offset, value)), expected);
+        }
+    }
+
+    #[test]
+    fn other_encoders_need_no_patches() {
+        let text = Fixture::text_model("gemma3n", 32).parse().unwrap();
+        let with = |projector_type: &str| {
+            let mmproj = Fixture::mmproj_without_tensors(projector_type)
+                .number("clip.vision.attention.head_count", 0)
+                .tensor("mm.0", &[1], 0);
+            check_target(&text, &mmproj.parse().unwrap())
+        };
+        for projector_type in ["gemma3nv", "gemma4uv", "deepseekocr", "of the future"] {
+            with(projector_type).unwrap();
+        }
+        check_refused(with("gemma3"), "clip.vision.attention.head_count");
+    }
+
+    #[test]
+    fn the_demo_pair_passes() {
+        let read = |name: &str| Header::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name)).unwrap();
+        check_target(&read("target.gguf"), &read("mmproj-target.gguf")).unwrap();
+        check_guide(&read("guide.gguf"), &read("mmproj-guide.gguf")).unwrap();
+    }
 }

@@ -26,7 +26,7 @@ pub struct Tensor {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Array {
     pub n_elements: u64,
-    item: u32,
+    pub item: u32,
     position: u64,
 }
 
@@ -38,6 +38,8 @@ pub(super) struct Pairs {
     pub n_kept: u64,
     /// Every array, kept or not.
     pub arrays: BTreeMap<String, Array>,
+    /// GGUF type of every value.
+    pub types: BTreeMap<String, u32>,
     /// Estimate of what the kept pairs and all keys take once decoded.
     memory_bytes: u64,
 }
@@ -61,7 +63,9 @@ const MAX_TENSOR_NAME_BYTES: u64 = 63;
 /// `GGML_MAX_DIMS`.
 const MAX_DIMENSIONS: u32 = 4;
 
-const STRING: u32 = 8;
+pub(super) const NUMBER: u32 = 4;
+pub(super) const REAL: u32 = 6;
+pub(super) const STRING: u32 = 8;
 const ARRAY: u32 = 9;
 
 impl<R: Read + Seek> Source<'_, R> {
@@ -142,8 +146,8 @@ impl<R: Read + Seek> Source<'_, R> {
         self.text(MAX_TOKEN_BYTES, "a token").map(Some)
     }
 
-    /// A text that occurs twice among the first [`MAX_COMPARED_TOKENS`] elements of an array. Empty texts do not count:
-    /// llama.cpp gives each a name of its own.
+    /// A text that occurs twice among the first [`MAX_COMPARED_TOKENS`] elements of an array. As for llama.cpp, a text
+    /// ends at its first zero byte, and empty ones do not count: it gives each a name of its own.
     pub fn repeated(&mut self, array: Array) -> Result<Option<String>, GgufError> {
         if array.item != STRING {
             return Ok(None);
@@ -153,16 +157,17 @@ impl<R: Read + Seek> Source<'_, R> {
         let mut token = Vec::new();
         for _ in 0..array.n_elements.min(MAX_COMPARED_TOKENS) {
             let length = self.u64()?;
-            if length == 0 || length > MAX_TOKEN_BYTES {
+            if length > MAX_TOKEN_BYTES {
                 self.skip(length)?;
                 continue;
             }
             token.clear();
             self.copy(length, &mut token)?;
+            let text = token.split(|&byte| byte == 0).next().unwrap_or_default();
             let mut hasher = DefaultHasher::new();
-            token.hash(&mut hasher);
-            if !seen.insert(hasher.finish()) {
-                return Ok(Some(String::from_utf8_lossy(&token).into_owned()));
+            text.hash(&mut hasher);
+            if !text.is_empty() && !seen.insert(hasher.finish()) {
+                return Ok(Some(String::from_utf8_lossy(text).into_owned()));
             }
         }
         Ok(None)
@@ -172,6 +177,7 @@ impl<R: Read + Seek> Source<'_, R> {
     fn value(&mut self, key: &str, pairs: &mut Pairs) -> Result<bool, GgufError> {
         let kind = self.u32()?;
         pairs.kept.extend(kind.to_le_bytes());
+        pairs.types.insert(key.to_owned(), kind);
         match kind {
             STRING => self.text_value(pairs),
             ARRAY => self.array_value(key, pairs),

@@ -67,12 +67,12 @@ fn describes_a_projector() {
         describe(header.summary()),
         "\
 file:             file.gguf
-size:             19.38 KiB (19840 bytes)
+size:             54.69 KiB (56000 bytes)
 format:           GGUF version 3
 kind:             projector
 architecture:     clip
-parameters:       4.96 thousand (4960)
-tensors:          2
+parameters:       13.84 thousand (13840)
+tensors:          10
 main tensor type: F32
 vision:           true
 audio:            false
@@ -80,7 +80,7 @@ projector type:   internvl
 output width:     32
 image size:       448
 patch size:       14
-vision layers:    24
+vision layers:    2
 "
     );
 }
