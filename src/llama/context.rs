@@ -4,7 +4,7 @@ use super::attention::{LayerMass, Tap, on_mass};
 use super::{Batch, LlamaError, Model, Position, backend};
 use llama_cpp_sys_2 as sys;
 use std::ffi::c_void;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::slice;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -326,7 +326,6 @@ fn default_threads() -> u32 {
 }
 
 unsafe extern "C" fn is_cancelled(flag: *mut c_void) -> bool {
-    debug_assert!(!ptr::eq(flag, ptr::null()));
     // SAFETY: `flag` is the context's AtomicBool, alive while the context is.
     unsafe { flag.cast::<AtomicBool>().as_ref() }.is_some_and(|flag| flag.load(Ordering::Relaxed))
 }

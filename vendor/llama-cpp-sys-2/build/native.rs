@@ -31,8 +31,9 @@ impl Build {
         self.dir.join("shim")
     }
 
+    /// Where the libraries are left: archives where they are told to go, shared ones where llama.cpp puts them.
     pub fn lib_dir(&self) -> PathBuf {
-        self.dir.join("lib")
+        self.dir.join(if feature("dynamic-link") { "build/bin" } else { "lib" })
     }
 
     /// Held while the folder is written: cargo may run this script for two profiles at once.
@@ -51,9 +52,7 @@ impl Build {
         for (name, value) in &self.definitions {
             config.define(name, value);
         }
-        for kind in ["ARCHIVE", "LIBRARY", "RUNTIME"] {
-            config.define(format!("CMAKE_{kind}_OUTPUT_DIRECTORY"), self.lib_dir());
-        }
+        config.define("CMAKE_ARCHIVE_OUTPUT_DIRECTORY", self.dir.join("lib"));
         // Relative paths let a compiler cache serve every checkout on the machine.
         config.env("CCACHE_BASEDIR", &self.dir).env("CCACHE_NOHASHDIR", "1");
         config.build();
