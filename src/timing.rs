@@ -72,21 +72,17 @@ pub struct Timings {
 
 impl Timings {
     /// Time of one phase.
-    pub fn get(&self, phase: Phase) -> Option<f64> {
-        match phase {
-            Phase::GuideEncode => self.guide_encode,
-            Phase::GuidePrefill => self.guide_prefill,
-            Phase::GuideDecode => self.guide_decode,
-            Phase::Consistency => self.consistency,
-            Phase::TargetEncode => self.target_encode,
-            Phase::TargetPrefill => self.target_prefill,
-            Phase::TargetDecode => self.target_decode,
-        }
+    pub fn get(mut self, phase: Phase) -> Option<f64> {
+        *self.slot(phase)
     }
 
     /// Sets the time of one phase.
     pub fn set(&mut self, phase: Phase, ms: f64) {
-        let slot = match phase {
+        *self.slot(phase) = Some(ms);
+    }
+
+    fn slot(&mut self, phase: Phase) -> &mut Option<f64> {
+        match phase {
             Phase::GuideEncode => &mut self.guide_encode,
             Phase::GuidePrefill => &mut self.guide_prefill,
             Phase::GuideDecode => &mut self.guide_decode,
@@ -94,8 +90,7 @@ impl Timings {
             Phase::TargetEncode => &mut self.target_encode,
             Phase::TargetPrefill => &mut self.target_prefill,
             Phase::TargetDecode => &mut self.target_decode,
-        };
-        *slot = Some(ms);
+        }
     }
 }
 
