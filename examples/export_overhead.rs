@@ -1,8 +1,9 @@
 //! What the attention export costs: time of prefill and decode with it over the time without it, flash attention on.
 //!
-//! `cargo run --release --example export_overhead -- [MODEL.gguf] [N_VISUAL] [ROUNDS]`: any text model (default: the embedded
-//! guide) reads N_VISUAL random embedding rows (default 256) and a question of 32 tokens, then decodes 32 tokens, ROUNDS times (default 11). Runs
-//! with and without export alternate; the ratios are of medians over all rounds, after one round of warm-up.
+//! `cargo run --release --example export_overhead -- [MODEL.gguf] [N_VISUAL] [ROUNDS]`: any text model (default: the
+//! embedded guide) reads N_VISUAL random embedding rows (default 256) and a question of 32 tokens, then decodes 32 tokens,
+//! ROUNDS times (default 11). Runs with and without export alternate; the ratios are of medians over all rounds, after one
+//! round of warm-up.
 
 use sgl::llama::{Batch, Context, ContextOptions, FlashAttention, LlamaError, Model, ModelOptions, Position};
 use sgl::pair::DemoPair;
