@@ -1,13 +1,14 @@
 //! Accuracy of the demo pair on its held-out questions, by policy and retention, and of early exit by threshold.
 //!
-//! `cargo run --release --example evaluate -- [--first N] [--models DIR] [--threads N] > table.md`: N pictures (default: all
-//! 200), other models than the embedded ones. One question takes one guide pass; every kept set is one target pass over
+//! `cargo run --release --example evaluate -- [--questions DIR] [--first N] [--models DIR] [--guide NAME] [--threads N]`:
+//! pictures and questions (default: `models/held-out`), of which the first N pictures; models of another folder than
+//! `models`, and another guide than `guide.gguf`. One question takes one guide pass; every kept set is one target pass over
 //! the same encoded picture. All models are greedy. An answer is right if it equals the gold answer, blanks and case aside.
 
+use sgl::geometry::Carry;
 use sgl::guidance::{Consistency, Importance, Kept, Policy, Retain, confidence};
 use sgl::llama::ContextOptions;
 use sgl::media::{Limits, Picture};
-use sgl::pair::DemoPair;
 use sgl::timing::ms_since;
 use sgl::vlm::{Generation, GenerationOptions, Prepared, Role, Vlm, VlmOptions, question};
 use std::collections::BTreeMap;
@@ -43,17 +44,24 @@ struct Row {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (mut first, mut models, mut context) = (usize::MAX, None, ContextOptions::default());
+    let models_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let (mut first, mut models, mut guide) = (usize::MAX, models_dir.clone(), "guide".to_owned());
+    let (mut dir, mut context) = (models_dir.join("held-out"), ContextOptions::default());
     let mut arguments = std::env::args().skip(1);
     while let Some(flag) = arguments.next() {
         match (flag.as_str(), arguments.next()) {
             ("--first", Some(n)) => first = n.parse()?,
-            ("--models", Some(dir)) => models = Some(PathBuf::from(dir)),
+            ("--models", Some(dir)) => models = PathBuf::from(dir),
+            ("--guide", Some(name)) => guide = name,
+            ("--questions", Some(questions)) => dir = PathBuf::from(questions),
             ("--threads", Some(n)) => context.n_threads = Some(n.parse()?),
-            _ => return Err("usage: evaluate [--first N] [--models DIR] [--threads N]".into()),
+            _ => {
+                return Err(
+                    "usage: evaluate [--questions DIR] [--first N] [--models DIR] [--guide NAME] [--threads N]".into()
+                );
+            }
         }
     }
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/held-out");
     let text = std::fs::read_to_string(dir.join("questions.jsonl"))?;
     let questions = text.lines().map(serde_json::from_str).collect::<Result<Vec<Question>, _>>()?;
     let mut images: Vec<&str> = questions.iter().map(|question| question.image.as_str()).collect();
@@ -62,20 +70,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let questions: Vec<&Question> =
         questions.iter().take_while(|question| Some(question.image.as_str()) != last).collect();
 
-    let pair = match models {
-        None => DemoPair::install()?,
-        Some(dir) => DemoPair {
-            guide: dir.join("guide.gguf"),
-            guide_mmproj: dir.join("mmproj-guide.gguf"),
-            target: dir.join("target.gguf"),
-            target_mmproj: dir.join("mmproj-target.gguf"),
-        },
-    };
-    let load = |role, model, mmproj| {
+    let load = |role, name: &str| {
+        let model = models.join(format!("{name}.gguf"));
+        let mmproj = models.join(format!("mmproj-{name}.gguf"));
         Vlm::load(role, VlmOptions { model, mmproj, context: context.clone(), ..VlmOptions::default() }, |_| {})
     };
-    let mut guide = load(Role::Guide, pair.guide, pair.guide_mmproj)?;
-    let mut target = load(Role::Target, pair.target, pair.target_mmproj)?;
+    let mut guide = load(Role::Guide, &guide)?;
+    let mut target = load(Role::Target, "target")?;
 
     let start = Instant::now();
     let mut rows = Vec::new();
@@ -98,18 +99,21 @@ fn ask(guide: &mut Vlm, target: &mut Vlm, asked: &Question, picture: Picture) ->
 
     let begin = Instant::now();
     let prepared = guide.prepare(&messages, &pictures, |_, _| {})?;
-    let n_visual = prepared.prompt.n_visual();
-    let looked = answer(guide, &prepared, &Kept::all(n_visual), true)?;
+    let seen = prepared.prompt.places().to_vec();
+    let looked = answer(guide, &prepared, &Kept::all(seen.len()), true)?;
     let guide_ms = ms_since(begin);
     let importance: &Importance = looked.importance.as_ref().ok_or("the guide exported no attention")?;
     let begin = Instant::now();
-    let coarse = Policy::Global.select(n_visual, Some(importance), Retain::Share(0.05))?;
+    let coarse = Policy::Global.select(seen.len(), Some(importance), Retain::Share(0.05))?;
     let scores = guide.score(&prepared, &coarse, &looked.tokens)?;
     let consistency_ms = ms_since(begin);
 
     let begin = Instant::now();
     let prepared = target.prepare(&messages, &pictures, |_, _| {})?;
     let encode_ms = ms_since(begin);
+    let n_visual = prepared.prompt.n_visual();
+    let carry = Carry::new(&seen, prepared.prompt.places());
+    let importance = &importance.carried(n_visual, |mass| carry.apply(mass));
     let begin = Instant::now();
     let unpruned = answer(target, &prepared, &Kept::all(n_visual), false)?;
     let unpruned_ms = encode_ms + ms_since(begin);

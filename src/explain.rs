@@ -10,19 +10,7 @@ use std::ops::Range;
 use image::{ImageBuffer, ImageFormat, Rgb, RgbImage, imageops};
 
 use self::colour::{dimmed, heated};
-
-/// The part of a picture that one visual token stands for, in fractions of its width and height (`0..=1`).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TokenRect {
-    /// Left edge.
-    pub x0: f32,
-    /// Upper edge.
-    pub y0: f32,
-    /// Right edge.
-    pub x1: f32,
-    /// Lower edge.
-    pub y1: f32,
-}
+use crate::geometry::Rect;
 
 /// What keeps a heat map from being drawn.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +47,7 @@ pub enum ExplainError {
         /// Visual token of this picture.
         token: usize,
         /// Its rectangle.
-        rect: TokenRect,
+        rect: Rect,
     },
     /// A kept index beyond the last visual token.
     #[error("kept visual token {index} is not among the {n_tokens} of this picture; count from its first one")]
@@ -88,11 +76,11 @@ const OUTLINE_COLOUR: Rgb<u8> = Rgb([255, 186, 32]);
 const HOTTEST: f64 = 0.98;
 
 /// The rectangles of `nx` by `ny` equal tokens, row by row.
-pub fn grid(nx: usize, ny: usize) -> Vec<TokenRect> {
-    let edge = |i: usize, n: usize| i as f32 / n as f32;
+pub fn grid(nx: usize, ny: usize) -> Vec<Rect> {
+    let edge = |i: usize, n: usize| i as f64 / n as f64;
     (0..ny)
         .flat_map(|y| (0..nx).map(move |x| (x, y)))
-        .map(|(x, y)| TokenRect { x0: edge(x, nx), y0: edge(y, ny), x1: edge(x + 1, nx), y1: edge(y + 1, ny) })
+        .map(|(x, y)| Rect { x0: edge(x, nx), y0: edge(y, ny), x1: edge(x + 1, nx), y1: edge(y + 1, ny) })
         .collect()
 }
 
@@ -113,7 +101,7 @@ pub fn overlay(
     width: u32,
     height: u32,
     rgb: &[u8],
-    rects: &[TokenRect],
+    rects: &[Rect],
     scores: &[f64],
     kept: &[usize],
 ) -> Result<RgbImage, ExplainError> {
@@ -155,7 +143,7 @@ pub fn encode_png(picture: &RgbImage) -> Result<Vec<u8>, ExplainError> {
     Ok(file.into_inner())
 }
 
-fn check(rects: &[TokenRect], scores: &[f64], kept: &[usize]) -> Result<(), ExplainError> {
+fn check(rects: &[Rect], scores: &[f64], kept: &[usize]) -> Result<(), ExplainError> {
     let n_tokens = rects.len();
     if scores.len() != n_tokens {
         return Err(ExplainError::ScoreCount { n_tokens, n_scores: scores.len() });
@@ -163,7 +151,7 @@ fn check(rects: &[TokenRect], scores: &[f64], kept: &[usize]) -> Result<(), Expl
     if let Some((token, &value)) = scores.iter().enumerate().find(|(_, value)| !value.is_finite()) {
         return Err(ExplainError::Score { token, value });
     }
-    let covers = |rect: &TokenRect| {
+    let covers = |rect: &Rect| {
         rect.x0 < rect.x1 && rect.y0 < rect.y1 && rect.x0 < 1.0 && rect.y0 < 1.0 && rect.x1 > 0.0 && rect.y1 > 0.0
     };
     if let Some((token, &rect)) = rects.iter().enumerate().find(|(_, rect)| !covers(rect)) {
@@ -228,7 +216,7 @@ impl<T: Copy + PartialOrd> Field<T> {
     }
 
     /// Lifts the pixels of `rect`, at least one, and of a margin around it to `value`.
-    fn raise(&mut self, rect: &TokenRect, margin: usize, value: T) {
+    fn raise(&mut self, rect: &Rect, margin: usize, value: T) {
         let columns = pixels(rect.x0, rect.x1, self.width, margin);
         let rows = pixels(rect.y0, rect.y1, self.height, margin);
         for row in self.values.chunks_exact_mut(self.width as usize).take(rows.end).skip(rows.start) {
@@ -241,8 +229,8 @@ impl<T: Copy + PartialOrd> Field<T> {
     }
 }
 
-fn pixels(from: f32, to: f32, side: u32, margin: usize) -> Range<usize> {
-    let edge = |fraction: f32| (fraction * side as f32).round() as usize;
+fn pixels(from: f64, to: f64, side: u32, margin: usize) -> Range<usize> {
+    let edge = |fraction: f64| (fraction * f64::from(side)).round() as usize;
     let side = side as usize;
     let start = edge(from).min(side.saturating_sub(1));
     let end = edge(to).max(start + 1).min(side);

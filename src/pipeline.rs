@@ -6,16 +6,17 @@
 //! ```
 
 use crate::chat::Message;
+use crate::geometry::{Carry, Place};
 use crate::guidance::{
-    Consistency, ExitDecision, GuidanceError, Importance, Kept, Policy, Retain, cannot_exit, confidence,
+    Consistency, DEFAULT_PICTURE_FLOOR, ExitDecision, GuidanceError, Importance, Kept, Policy, Retain, cannot_exit,
+    confidence,
 };
 use crate::llama::{LlamaError, SamplingOptions};
 use crate::media::Picture;
 use crate::timing::{Phase, Timings, ms_since};
-use crate::vlm::{Finish, Generation, GenerationOptions, PictureGrid, Prepared, Role, Vlm, VlmError, VlmOptions};
+use crate::vlm::{Finish, Generation, GenerationOptions, Prepared, Role, Vlm, VlmError, VlmOptions};
 use serde::Serialize;
 use std::cell::RefCell;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -47,6 +48,8 @@ pub struct Request {
     pub retain: Option<Retain>,
     /// What ranks them.
     pub policy: Policy,
+    /// The part of its proportional share that each of several pictures keeps at least, 0 to 1.
+    pub picture_floor: f64,
     /// When the guide's answer is final; `None`: never.
     pub exit: Option<ExitOptions>,
     /// Run the guide even where nothing depends on it, for its importance.
@@ -83,6 +86,7 @@ impl Request {
             pictures,
             retain: Some(DEFAULT_RETAIN),
             policy: Policy::Global,
+            picture_floor: DEFAULT_PICTURE_FLOOR,
             exit: Some(ExitOptions::default()),
             always_guide: false,
             n_predict: 256,
@@ -122,8 +126,23 @@ pub struct VisualReport {
     pub kept: usize,
     /// `kept / tokens`; 1 without pictures.
     pub retain: f64,
+    /// The same for each picture.
+    pub pictures: Vec<PictureReport>,
+    /// Pictures and tiles that the vision encoders of both models read for this request.
+    pub encoded: usize,
+    /// Pictures and tiles whose encoder output was still there from an earlier one.
+    pub reused: usize,
     /// Which ones, sorted.
     pub kept_indices: Vec<usize>,
+}
+
+/// What the answering model read of one picture.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PictureReport {
+    /// Its visual tokens.
+    pub tokens: usize,
+    /// How many of them were read.
+    pub kept: usize,
 }
 
 /// The guide's own answer.
@@ -174,12 +193,31 @@ pub struct Report {
 pub struct Outcome {
     /// What users see.
     pub report: Report,
-    /// The guide's attention on its visual tokens, if it ran.
+    /// The guide's attention on its own visual tokens, if it ran.
+    pub attention: Option<Attention>,
+    /// What was selected for the target; `None` without pictures. When the guide's answer was final, the target's tokens
+    /// are not known: then the selection is among the guide's own.
+    pub selection: Option<Selection>,
+}
+
+/// Attention on the visual tokens of a model.
+#[derive(Debug, Clone)]
+pub struct Attention {
+    /// Per layer and token.
+    pub importance: Importance,
+    /// Where the tokens lie.
+    pub places: Vec<Place>,
+}
+
+/// Visual tokens selected for the target.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// Which.
+    pub kept: Kept,
+    /// Where all of them lie.
+    pub places: Vec<Place>,
+    /// The guide's attention carried over to them, if it ran.
     pub importance: Option<Importance>,
-    /// The visual tokens selected for the target, also when the guide's answer was final; `None` without pictures.
-    pub selected: Option<Kept>,
-    /// How each picture's visual tokens lie; `None` for tiled pictures.
-    pub grids: Option<Vec<(PictureGrid, Range<usize>)>>,
 }
 
 /// Why a request failed.
@@ -192,11 +230,6 @@ pub enum PipelineError {
     /// Selection failed.
     #[error(transparent)]
     Guidance(#[from] GuidanceError),
-    /// The guide cuts the pictures in another way than the target.
-    #[error(
-        "the guide cuts these pictures into {guide} visual tokens and the target into {target}; importance can only be carried over between equal cuts, so use a guide of the target's family"
-    )]
-    DifferentCuts { guide: usize, target: usize },
     /// The guide's layers exported no attention.
     #[error("the guide exported no attention, so it cannot rank visual tokens; use another model as guide")]
     NoAttention,
@@ -262,7 +295,7 @@ impl Pipeline {
     pub fn run(&mut self, request: &Request, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
         self.cancel.store(false, Ordering::Relaxed);
         let start = Instant::now();
-        let mut trace = Trace { timings: Timings::default(), on_event };
+        let mut trace = Trace { timings: Timings::default(), n_encoded: 0, n_reused: 0, on_event };
         let retain = request.retain.unwrap_or(Retain::Share(1.0));
         let needed = request.always_guide || request.exit.is_some() || request.policy.needs_attention(retain);
         let guide = self.guide.as_mut().filter(|_| !request.pictures.is_empty());
@@ -276,28 +309,25 @@ impl Pipeline {
             None => (None, None),
         };
 
+        let select = |places: &[Place], look: Option<&Look>| Selection::make(request, retain, places, look);
         let exited = look.as_ref().filter(|_| exit.is_some_and(|exit| exit.exited));
-        let (source, prompt, generation, kept, selected);
+        let (source, generation, kept, selection);
         if let Some(look) = exited {
-            let n_visual = look.prepared.prompt.n_visual();
             (trace.on_event)(Event::Text(&look.generation.text));
             source = Source::Guide;
-            selected = request.policy.select(n_visual, Some(look.importance()), retain)?;
-            kept = Kept::all(n_visual);
+            selection = select(look.prepared.prompt.places(), Some(look))?;
+            kept = Kept::all(selection.places.len());
             generation = look.generation.clone();
-            prompt = look.prepared.prompt.clone();
         } else {
-            let prepared = trace.prepare(&self.target, request, Phase::TargetEncode).map_err(in_target)?;
-            let n_visual = prepared.prompt.n_visual();
+            let prepared = trace.prepare(&mut self.target, request, Phase::TargetEncode).map_err(in_target)?;
+            let places = prepared.prompt.places();
             source = Source::Target;
-            selected =
-                if guided { select(request.policy, retain, n_visual, look.as_ref())? } else { Kept::all(n_visual) };
-            kept = selected.clone();
+            selection = if guided { select(places, look.as_ref())? } else { Selection::of_all(places) };
+            kept = selection.kept.clone();
             let sampling = request.sampling.clone();
             let options = GenerationOptions { n_predict: request.n_predict, sampling, observe: false };
             let phases = [Phase::TargetPrefill, Phase::TargetDecode];
             generation = trace.answer(&mut self.target, &prepared, &kept, &options, phases).map_err(in_target)?;
-            prompt = prepared.prompt;
         }
         trace.timings.total = ms_since(start);
 
@@ -310,6 +340,9 @@ impl Pipeline {
                 tokens: kept.n_visual(),
                 kept: kept.len(),
                 retain: kept.share(),
+                pictures: selection.counts(&kept),
+                encoded: trace.n_encoded,
+                reused: trace.n_reused,
                 kept_indices: kept.indices().to_vec(),
             },
             guide: look.as_ref().map(Look::report),
@@ -318,26 +351,44 @@ impl Pipeline {
             generated_tokens: generation.tokens.len(),
             models: ModelNames { guide: self.guide.as_ref().map(file_name), target: file_name(&self.target) },
         };
-        Ok(Outcome {
-            report,
-            importance: look.and_then(|look| look.generation.importance),
-            selected: (!request.pictures.is_empty()).then_some(selected),
-            grids: prompt.picture_grids(request.pictures.len()),
-        })
+        let attention = look.and_then(|look| {
+            let places = look.prepared.prompt.places().to_vec();
+            Some(Attention { importance: look.generation.importance?, places })
+        });
+        Ok(Outcome { report, attention, selection: (!request.pictures.is_empty()).then_some(selection) })
     }
 }
 
-/// The visual tokens that the target reads.
-fn select(policy: Policy, retain: Retain, n_visual: usize, look: Option<&Look>) -> Result<Kept> {
-    let importance = look.map(Look::importance);
-    let same_cut = importance.filter(|importance| importance.n_visual() == n_visual);
-    if let Some(importance) = importance
-        && same_cut.is_none()
-        && policy.needs_attention(retain)
-    {
-        return Err(PipelineError::DifferentCuts { guide: importance.n_visual(), target: n_visual });
+impl Selection {
+    fn of_all(places: &[Place]) -> Self {
+        Self { kept: Kept::all(places.len()), places: places.to_vec(), importance: None }
     }
-    Ok(policy.select(n_visual, same_cut, retain)?)
+
+    /// The tokens at `places` that the policy keeps, by the guide's attention carried over to them.
+    fn make(request: &Request, retain: Retain, places: &[Place], look: Option<&Look>) -> Result<Self> {
+        let importance = look.map(|look| {
+            let carry = Carry::new(look.prepared.prompt.places(), places);
+            look.importance().carried(places.len(), |mass| carry.apply(mass))
+        });
+        let pictures = picture_sizes(places);
+        let kept = request.policy.select_of(&pictures, importance.as_ref(), retain, request.picture_floor)?;
+        Ok(Self { kept, places: places.to_vec(), importance })
+    }
+
+    fn counts(&self, kept: &Kept) -> Vec<PictureReport> {
+        let sizes = picture_sizes(&self.places);
+        let counts = kept.counts(&sizes);
+        sizes.into_iter().zip(counts).map(|(tokens, kept)| PictureReport { tokens, kept }).collect()
+    }
+}
+
+/// Number of visual tokens of each picture.
+fn picture_sizes(places: &[Place]) -> Vec<usize> {
+    let mut sizes = vec![0; places.iter().map(|place| place.picture + 1).max().unwrap_or(0)];
+    for place in places {
+        sizes[place.picture] += 1;
+    }
+    sizes
 }
 
 /// What the guide saw and said.
@@ -387,16 +438,20 @@ impl Look {
 /// Times and events of the request in progress.
 struct Trace<'a> {
     timings: Timings,
+    n_encoded: usize,
+    n_reused: usize,
     on_event: &'a mut dyn FnMut(Event<'_>),
 }
 
 impl Trace<'_> {
-    fn prepare(&mut self, vlm: &Vlm, request: &Request, phase: Phase) -> std::result::Result<Prepared, VlmError> {
+    fn prepare(&mut self, vlm: &mut Vlm, request: &Request, phase: Phase) -> std::result::Result<Prepared, VlmError> {
         if !request.pictures.is_empty() {
             (self.on_event)(Event::Phase(phase));
         }
         let progress = |done, all| (self.on_event)(Event::Progress { phase, done, all });
         let prepared = vlm.prepare(&request.messages, &request.pictures, progress)?;
+        self.n_encoded += prepared.n_encoded;
+        self.n_reused += prepared.n_reused;
         if let Some(ms) = prepared.encode_ms {
             self.timings.set(phase, ms);
         }

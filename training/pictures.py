@@ -1,6 +1,6 @@
-"""The pictures beside the models: the held-out set and four samples, with their questions.
+"""The pictures beside the models: two held-out sets and four samples, with their questions.
 
-    python pictures.py              # writes ../models/held-out and ../models/pictures
+    python pictures.py              # writes ../models/held-out, held-out-large and pictures
     python pictures.py --check      # draws them again and compares; exit status 1 where a pixel or question differs
 
 Their seeds lie outside the ranges that training draws from.
@@ -21,6 +21,7 @@ import scenes
 
 MODELS = pathlib.Path(__file__).parent.parent / "models"
 HELD_OUT_SEED, HELD_OUT_PICTURES = 990_000_000, 200
+LARGE_SEED, LARGE_PICTURES = 992_000_000, 84            # a dozen of each size
 SAMPLE_SEED = 995_000_000
 SAMPLES = {                     # name: seed offset and kinds of question
     "flat": (8, ("label", "colour", "exist")),
@@ -34,18 +35,29 @@ def held_out():
     """Yields (file name, picture, questions) of the held-out set: per picture two labels, a colour, a shape, a
     yes/no and a count; every fourth picture a list."""
     for n in range(HELD_OUT_PICTURES):
-        rng = random.Random(HELD_OUT_SEED + n)
-        items = scenes.make_scene(rng)
-        picture = scenes.render(items, rng)
-        kinds = ["label", "label", "colour", "shape", "exist", "count_shape" if n % 2 else "count_colour"]
-        asked = []
-        for kind in kinds + ["list"] * (n % 4 == 0):
-            for _ in range(8):          # a second label question, if it can be a different one
-                question = questions.ask(kind, items, rng)
-                if question.text not in [q.text for q in asked]:
-                    break
-            asked.append(question)
-        yield f"images/{n:04d}.png", picture, asked
+        yield examined(HELD_OUT_SEED + n, n, scenes.ONE_TILE, lists=n % 4 == 0)
+
+
+def held_out_large():
+    """The same of pictures of several tiles, without lists."""
+    for n in range(LARGE_PICTURES):
+        yield examined(LARGE_SEED + n, n, scenes.LARGE[n % len(scenes.LARGE)], lists=False)
+
+
+def examined(seed, n, tiles, lists):
+    """File name, picture and questions of the n-th scene of a set."""
+    rng = random.Random(seed)
+    items = scenes.make_scene(rng, tiles)
+    picture = scenes.render(items, rng, tiles)
+    kinds = ["label", "label", "colour", "shape", "exist", "count_shape" if n % 2 else "count_colour"]
+    asked = []
+    for kind in kinds + ["list"] * lists:
+        for _ in range(8):          # a second label question, if it can be a different one
+            question = questions.ask(kind, items, rng)
+            if question.text not in [q.text for q in asked]:
+                break
+        asked.append(question)
+    return f"images/{n:04d}.png", picture, asked
 
 
 def samples():
@@ -104,6 +116,7 @@ def main():
     args = parser.parse_args()
     status = 0
     for folder, file, make, text in (("held-out", "questions.jsonl", held_out, held_out_text),
+                                     ("held-out-large", "questions.jsonl", held_out_large, held_out_text),
                                      ("pictures", "questions.json", samples, samples_text)):
         rows = list(make())
         where = args.out / folder, file, rows, text(rows)

@@ -21,18 +21,17 @@ TRAINING_MIX = {"label": 3, "colour": 4, "shape": 4, "exist": 1.5, "count_shape"
 ONE_WORD = [kind for kind in WORDINGS if kind != "list"]     # kinds with a one-word answer
 LIST_SHARE = 0.4                # share of training pictures that also get a "list" question
 
-SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>"]
-BEFORE_IMAGE = "<|im_start|>user\n<img>"
-AFTER_IMAGE = "</img>"
 END = "<|im_end|>"
 
 
 class Question(NamedTuple):
-    """`subject` is the index of the one item the question is about, -1 where there is no such item."""
+    """`subject` is the index of the one item the question is about, -1 where there is no such item; `needs` are the
+    indices of all items that must be seen for the answer to be right."""
     kind: str
     text: str
     answer: str
     subject: int = -1
+    needs: tuple = ()
 
 
 def turn(text):
@@ -45,17 +44,19 @@ def ask(kind, items, rng):
     wording = rng.choice(WORDINGS[kind])
     if kind in ("label", "colour", "shape"):
         item = rng.choice(items)
-        return Question(kind, wording.format(**item._asdict()), getattr(item, kind), items.index(item))
+        index = items.index(item)
+        return Question(kind, wording.format(**item._asdict()), getattr(item, kind), index, (index,))
     if kind == "exist":
         return _ask_exist(wording, items, rng)
     if kind == "count_shape":
         shape = rng.choice(SHAPES)
         plural = shape + ("es" if shape == "cross" else "s")
-        return Question(kind, wording.format(plural=plural), str(sum(i.shape == shape for i in items)))
+        return _count(kind, wording.format(plural=plural), [i.shape == shape for i in items])
     if kind == "count_colour":
         colour = rng.choice(COLOUR_NAMES)
-        return Question(kind, wording.format(colour=colour), str(sum(i.colour == colour for i in items)))
-    return Question(kind, wording, ", ".join(f"{i.colour} {i.shape} {i.label}" for i in items))
+        return _count(kind, wording.format(colour=colour), [i.colour == colour for i in items])
+    answer = ", ".join(f"{i.colour} {i.shape} {i.label}" for i in items)
+    return Question(kind, wording, answer, needs=tuple(range(len(items))))
 
 
 def sample(items, rng):
@@ -74,6 +75,10 @@ def corpus(scenes=4000, seed=1):
                         "system\nYou are a helpful assistant.")
 
 
+def _count(kind, text, counted):
+    return Question(kind, text, str(sum(counted)), needs=tuple(n for n, one in enumerate(counted) if one))
+
+
 def _ask_exist(wording, items, rng):
     """Half the answers are yes; a "no" recombines a colour and a shape of the scene where it can."""
     present = {(i.colour, i.shape) for i in items}
@@ -87,4 +92,5 @@ def _ask_exist(wording, items, rng):
     colour, shape = rng.choice(choices)
     article = "an" if colour[0] in "aeiou" else "a"
     subject = next((n for n, i in enumerate(items) if (i.colour, i.shape) == (colour, shape)), -1)
-    return Question("exist", wording.format(article=article, colour=colour, shape=shape), answer, subject)
+    needs = (subject,) if subject >= 0 else ()
+    return Question("exist", wording.format(article=article, colour=colour, shape=shape), answer, subject, needs)

@@ -17,7 +17,7 @@ import train
 from train import Phase
 
 HERE = pathlib.Path(__file__).parent
-SEEDS = {"guide": 100_000_000, "target": 200_000_000}       # plus a million per phase; scenes count up from there
+SEEDS = {"guide": 100_000_000, "target": 200_000_000, "guide-qwen2vl": 300_000_000}      # plus a million per phase; scenes count up from there
 RECIPE = {
     "guide": [
         Phase("vision", 587, 16, 2e-3, text=False),
@@ -26,6 +26,9 @@ RECIPE = {
         Phase("look-at-label", 300, 12, 1.5e-3, attention=0.5),
         Phase("let-go", 300, 8, 1.5e-3, attention=0.5, attention_until=1.0),
         Phase("alone", 41, 8, 9e-4),
+        Phase("large", 300, 1, 1e-3, lr_end=0.3, accumulate=8, attention=0.3, attention_until=0.5, large=0.65,
+              token_dropout=0.6),
+        Phase("settle", 60, 1, 3e-4, accumulate=8, large=0.5, token_dropout=0.6),
     ],
     "target": [
         Phase("vision", 423, 16, 1.5e-3, text=False),
@@ -33,7 +36,9 @@ RECIPE = {
         Phase("look-at-item", 100, 12, 1.5e-3, attention=0.5, region="box"),
         Phase("look-at-label", 200, 8, 1.5e-3, attention=0.5),
         Phase("let-go", 900, 8, 1.5e-3, attention=0.5, attention_until=0.5),
-        Phase("token-dropout", 355, 8, 9e-4, token_dropout=0.75),
+        Phase("token-dropout", 355, 1, 9e-4, accumulate=8, token_dropout=0.75),
+        Phase("large", 300, 1, 8e-4, lr_end=0.3, accumulate=8, large=0.6, token_dropout=0.8),
+        Phase("settle", 60, 1, 2.4e-4, accumulate=8, large=0.5, token_dropout=0.75),
     ],
 }
 
@@ -68,12 +73,19 @@ def train_model(name, out, device, quick):
             model = network.load(checkpoint)
             continue
         if quick:
-            phase = dataclasses.replace(phase, steps=3, batch=2)
-        train.run(model, phase, SEEDS[name] + number * 1_000_000, device)
-        partial = checkpoint.with_suffix(".partial")
-        network.save(model, partial)
-        partial.replace(checkpoint)
+            phase = dataclasses.replace(phase, steps=3, batch=min(phase.batch, 2), accumulate=min(phase.accumulate, 2))
+        latest = checkpoint.with_suffix(".latest")
+        train.run(model, phase, SEEDS[name] + number * 1_000_000, device, lambda model: save(model, latest))
+        save(model, checkpoint)
+        latest.unlink(missing_ok=True)
     return checkpoint
+
+
+def save(model, path):
+    """Write a checkpoint whole or not at all."""
+    partial = path.with_suffix(".partial")
+    network.save(model, partial)
+    partial.replace(path)
 
 
 if __name__ == "__main__":

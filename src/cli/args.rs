@@ -5,7 +5,7 @@ use super::values::{self, DeviceList, GpuLayers};
 use clap::builder::NonEmptyStringValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use sgl::guidance::{Consistency, Policy, Retain};
+use sgl::guidance::{Consistency, DEFAULT_PICTURE_FLOOR, Policy, Retain};
 use sgl::llama::{CacheType, FlashAttention};
 use sgl::pipeline::{DEFAULT_CONSISTENCY_RETAIN, DEFAULT_EXIT_THRESHOLD, DEFAULT_RETAIN};
 use std::ffi::OsString;
@@ -158,6 +158,11 @@ pub struct GuidanceArgs {
     /// What ranks visual tokens: global (attention of all layers), layer:N, random:SEED, uniform
     #[arg(long, value_name = "POLICY", default_value_t = Policy::Global)]
     pub policy: Policy,
+    /// With several pictures, the part of its proportional share that each keeps at least: 0 is one joint ranking, at 1 all
+    /// keep the same share
+    #[arg(long, value_name = "PART", default_value_t = DEFAULT_PICTURE_FLOOR, value_parser = values::score,
+        allow_negative_numbers = true)]
+    pub picture_floor: f64,
     /// The guide's answer is final from this score on, 0 to 1
     #[arg(long, value_name = "SCORE", env = "SGL_EXIT_THRESHOLD", default_value_t = DEFAULT_EXIT_THRESHOLD,
         value_parser = values::score, allow_negative_numbers = true)]

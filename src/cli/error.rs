@@ -69,7 +69,7 @@ impl From<PipelineError> for Failure {
         let exit = match &error {
             PipelineError::Vlm { source, .. } => return Self::of_model(source, &error),
             PipelineError::Guidance(source) => guidance(source),
-            PipelineError::DifferentCuts { .. } | PipelineError::NoAttention => Exit::Models,
+            PipelineError::NoAttention => Exit::Models,
         };
         Self::new(exit, error)
     }

@@ -10,7 +10,8 @@ use super::report;
 use super::resolve::{Pair, request, usage};
 use super::run::{Answer, open};
 use serde::Serialize;
-use sgl::explain::{encode_png, grid, overlay};
+use sgl::explain::{encode_png, overlay};
+use sgl::geometry::{Place, Rect};
 use sgl::guidance::{Importance, Policy};
 use sgl::media::Picture;
 use sgl::pair::write_atomically;
@@ -60,26 +61,24 @@ pub fn run(args: &ExplainArgs, console: &Console) -> Result<(), Failure> {
 
 /// One PNG per picture: the scores that `policy` ranks by, or the global ones, and the tokens that it selected.
 pub fn draw(outcome: &Outcome, pictures: &[Picture], policy: Policy) -> Result<Vec<Vec<u8>>, Failure> {
-    let (Some(importance), Some(selected)) = (&outcome.importance, &outcome.selected) else {
+    let Some((selection, importance)) =
+        outcome.selection.as_ref().and_then(|selection| Some((selection, selection.importance.as_ref()?)))
+    else {
         return Err(Failure::new(
             Exit::Models,
             "the guide has not looked at the pictures, so there is nothing to draw",
         ));
     };
     let scores = scores(importance, policy);
-    let Some(grids) = outcome.grids.as_ref().filter(|_| scores.len() == selected.n_visual()) else {
-        return Err(Failure::new(
-            Exit::Input,
-            "no heat map: these pictures are cut into tiles, and where a tile's visual tokens lie is not known; \
-             use pictures that fit one tile (for most models square ones of the encoder's own size, see `sgl inspect`)",
-        ));
-    };
-    let maps = pictures.iter().zip(grids).map(|(picture, (shape, tokens))| {
-        let kept = selected.indices().iter().filter(|index| tokens.contains(index)).map(|index| index - tokens.start);
-        let scores = scores.get(tokens.clone()).unwrap_or_default();
-        let rects = grid(shape.nx, shape.ny);
-        let kept: Vec<usize> = kept.collect();
-        Ok(encode_png(&overlay(picture.width(), picture.height(), picture.rgb(), &rects, scores, &kept)?)?)
+    let maps = pictures.iter().enumerate().map(|(number, picture)| {
+        // Tokens on padding alone show nothing.
+        let is_shown = |place: &Place| place.picture == number && place.rect.intersection(&Rect::WHOLE).area() > 0.0;
+        let tokens: Vec<usize> = (0..scores.len()).filter(|&token| is_shown(&selection.places[token])).collect();
+        let rects: Vec<Rect> = tokens.iter().map(|&token| selection.places[token].rect).collect();
+        let shown: Vec<f64> = tokens.iter().map(|&token| scores[token]).collect();
+        let is_kept = |token: &usize| selection.kept.indices().binary_search(token).is_ok();
+        let kept: Vec<usize> = (0..tokens.len()).filter(|&index| is_kept(&tokens[index])).collect();
+        Ok(encode_png(&overlay(picture.width(), picture.height(), picture.rgb(), &rects, &shown, &kept)?)?)
     });
     maps.collect()
 }

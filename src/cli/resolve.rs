@@ -86,6 +86,7 @@ pub fn request(args: &RunArgs) -> Result<Request, Failure> {
     Ok(Request {
         retain: (!guidance.no_prune).then_some(guidance.retain),
         policy: guidance.policy,
+        picture_floor: guidance.picture_floor,
         exit: (!guidance.no_exit).then_some(ExitOptions {
             threshold: guidance.exit_threshold,
             consistency: guidance.consistency,

@@ -23,8 +23,8 @@ fn cell(panels: &RgbImage, panel: u32, n: u32, index: u32) -> Rgb<u8> {
 fn grid_is_row_major_and_closed() {
     let rects = grid(4, 2);
     assert_eq!(rects.len(), 8);
-    assert_eq!(rects[0], TokenRect { x0: 0.0, y0: 0.0, x1: 0.25, y1: 0.5 });
-    assert_eq!(rects[6], TokenRect { x0: 0.5, y0: 0.5, x1: 0.75, y1: 1.0 });
+    assert_eq!(rects[0], Rect { x0: 0.0, y0: 0.0, x1: 0.25, y1: 0.5 });
+    assert_eq!(rects[6], Rect { x0: 0.5, y0: 0.5, x1: 0.75, y1: 1.0 });
     assert!(grid(0, 3).is_empty());
 }
 
@@ -90,7 +90,7 @@ fn the_colour_scale_grows_in_lightness() {
 
 #[test]
 fn overlapping_tokens_show_the_higher_score_and_stay_kept() {
-    let whole = TokenRect { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 };
+    let whole = Rect { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 };
     let rects = [vec![whole], grid(2, 2)].concat();
     let scores = [1.0, 0.0, 0.0, 2.0, 0.0];
     let panels = overlay(448, 448, &plain(448, 448), &rects, &scores, &[0, 1]).unwrap();
@@ -102,7 +102,7 @@ fn overlapping_tokens_show_the_higher_score_and_stay_kept() {
 
 #[test]
 fn where_no_token_is_the_picture_shows_through_and_counts_as_dropped() {
-    let left = TokenRect { x0: 0.0, y0: 0.0, x1: 0.5, y1: 1.0 };
+    let left = Rect { x0: 0.0, y0: 0.0, x1: 0.5, y1: 1.0 };
     let panels = overlay(448, 448, &plain(448, 448), &[left], &[1.0], &[0]).unwrap();
     assert_eq!(cell(&panels, 0, 2, 1).0, ORANGE);
     assert_eq!(cell(&panels, 1, 2, 1), dimmed(Rgb(ORANGE)));
@@ -139,7 +139,7 @@ fn enlarging_repeats_pixels() {
 fn bad_input_is_refused() {
     let rgb = plain(2, 2);
     let rects = grid(2, 2);
-    let run = |width, height, rgb: &[u8], rects: &[TokenRect], scores: &[f64], kept: &[usize]| {
+    let run = |width, height, rgb: &[u8], rects: &[Rect], scores: &[f64], kept: &[usize]| {
         overlay(width, height, rgb, rects, scores, kept).unwrap_err().to_string()
     };
     let scores = [1.0; 4];
@@ -153,8 +153,8 @@ fn bad_input_is_refused() {
     assert!(run(2, 2, &rgb, &rects, &[1.0], &[]).starts_with("1 scores do not belong to 4 visual tokens"));
     assert!(run(2, 2, &rgb, &rects, &[1.0, f64::NAN, 1.0, 1.0], &[]).contains("visual token 1 is NaN"));
     assert!(run(2, 2, &rgb, &rects, &scores, &[4]).contains("kept visual token 4 is not among the 4"));
-    for (x0, x1) in [(0.5, 0.5), (0.7, 0.2), (f32::NAN, 1.0), (1.0, 2.0), (-1.0, 0.0)] {
-        let rect = TokenRect { x0, y0: 0.0, x1, y1: 1.0 };
+    for (x0, x1) in [(0.5, 0.5), (0.7, 0.2), (f64::NAN, 1.0), (1.0, 2.0), (-1.0, 0.0)] {
+        let rect = Rect { x0, y0: 0.0, x1, y1: 1.0 };
         assert!(run(2, 2, &rgb, &[rect], &[1.0], &[]).contains("token 0 covers no part"), "{rect:?}");
     }
 }

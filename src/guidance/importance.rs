@@ -57,6 +57,17 @@ impl Importance {
         sums
     }
 
+    /// Every layer's mass through `carry`, which gives `[n_to]` for `[n_visual]`: importance on the tokens of another
+    /// model.
+    pub fn carried(&self, n_to: usize, carry: impl Fn(&[f64]) -> Vec<f64>) -> Self {
+        let layer = |(&layer, mass): (&u32, &Vec<f64>)| {
+            let mut carried = carry(mass);
+            carried.resize(n_to, 0.0);
+            (layer, carried)
+        };
+        Self { n_visual: n_to, layers: self.layers.iter().map(layer).collect() }
+    }
+
     /// V: visual tokens of the prompt, over all pictures and tiles.
     pub fn n_visual(&self) -> usize {
         self.n_visual

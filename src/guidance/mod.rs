@@ -15,11 +15,13 @@ mod exit;
 mod importance;
 mod policy;
 mod retain;
+mod share;
 
 pub use exit::{Consistency, ExitDecision, cannot_exit, confidence};
 pub use importance::Importance;
 pub use policy::{Kept, Policy};
-pub use retain::{Retain, top};
+pub use retain::{Retain, ranking, top};
+pub use share::{DEFAULT_PICTURE_FLOOR, first_of_each};
 
 /// What can be wrong with the inputs of the algorithm.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

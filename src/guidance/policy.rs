@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{GuidanceError, Importance, Retain, serde_as_text, top};
+use super::{GuidanceError, Importance, Retain, first_of_each, ranking, serde_as_text};
 
 /// Which visual tokens are kept.
 ///
@@ -32,20 +32,38 @@ impl Policy {
         }
     }
 
-    /// The visual tokens that the target reads.
-    ///
-    /// The budget by mass comes from the scores that rank, and for the baselines from the global scores, so that they
-    /// keep as many tokens as [`Policy::Global`] would.
+    /// The visual tokens of one picture, or of several in one ranking, that the target reads: [`Policy::select_of`]
+    /// without a floor.
     ///
     /// # Errors
-    /// An importance of another length than `n_visual`; no attention, or none but zeros, where it is needed; a layer
-    /// that has recorded none.
+    /// As there.
     pub fn select(
         &self,
         n_visual: usize,
         importance: Option<&Importance>,
         retain: Retain,
     ) -> Result<Kept, GuidanceError> {
+        self.select_of(&[n_visual], importance, retain, 0.0)
+    }
+
+    /// The visual tokens that the target reads of several pictures, `pictures` being the number of visual tokens of each
+    /// in prompt order. One joint ranking, in which each picture keeps at least `floor` of its proportional share
+    /// ([`first_of_each`]); [`Policy::Uniform`] keeps that share anyway.
+    ///
+    /// The budget by mass comes from the scores that rank, and for the baselines from the global scores, so that they
+    /// keep as many tokens as [`Policy::Global`] would.
+    ///
+    /// # Errors
+    /// An importance of another length than there are visual tokens; no attention, or none but zeros, where it is needed; a layer
+    /// that has recorded none.
+    pub fn select_of(
+        &self,
+        pictures: &[usize],
+        importance: Option<&Importance>,
+        retain: Retain,
+        floor: f64,
+    ) -> Result<Kept, GuidanceError> {
+        let n_visual = pictures.iter().sum();
         if let Some(found) = importance.map(Importance::n_visual).filter(|&found| found != n_visual) {
             return Err(GuidanceError::VisualCount { n_visual, found });
         }
@@ -55,8 +73,8 @@ impl Policy {
         let scores = if self.needs_attention(retain) { self.scores(importance, retain)? } else { vec![0.0; n_visual] };
         let budget = retain.budget(&scores);
         let indices = match *self {
-            Policy::Global | Policy::Layer(_) => top(&scores, budget),
-            Policy::Random(seed) => random(n_visual, budget, seed),
+            Policy::Global | Policy::Layer(_) => first_of_each(&ranking(&scores), pictures, budget, floor),
+            Policy::Random(seed) => first_of_each(&shuffled(n_visual, seed), pictures, budget, floor),
             Policy::Uniform => uniform(n_visual, budget),
         };
         Ok(Kept { indices, n_visual })
@@ -124,6 +142,19 @@ impl Kept {
         self.indices.is_empty()
     }
 
+    /// How many are kept of each of several pictures, of which `pictures` holds the number of visual tokens.
+    pub fn counts(&self, pictures: &[usize]) -> Vec<usize> {
+        let mut rest = self.indices.as_slice();
+        let mut end = 0;
+        let mut count = |n: &usize| {
+            end += n;
+            let (these, others) = rest.split_at(rest.partition_point(|&index| index < end));
+            rest = others;
+            these.len()
+        };
+        pictures.iter().map(&mut count).collect()
+    }
+
     /// Kept share of the visual tokens; 1 for a prompt without any.
     pub fn share(&self) -> f64 {
         if self.is_all() { 1.0 } else { self.len() as f64 / self.n_visual as f64 }
@@ -135,12 +166,10 @@ impl Kept {
     }
 }
 
-/// The first `n` of a seeded permutation, put back into order.
-fn random(n_visual: usize, n: usize, seed: u64) -> Vec<usize> {
+/// A seeded permutation.
+fn shuffled(n_visual: usize, seed: u64) -> Vec<usize> {
     let mut indices: Vec<usize> = (0..n_visual).collect();
     fastrand::Rng::with_seed(seed).shuffle(&mut indices);
-    indices.truncate(n);
-    indices.sort_unstable();
     indices
 }
 
@@ -182,6 +211,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn random(n_visual: usize, n: usize, seed: u64) -> Vec<usize> {
+        let kept = Policy::Random(seed).select(n_visual, None, Retain::Count(n));
+        kept.unwrap().indices().to_vec()
+    }
 
     /// Two layers that disagree: token 0 wins in layer 1, token 3 in layer 4 and globally.
     fn importance() -> Importance {
@@ -276,6 +310,7 @@ mod tests {
     fn kept_tells_how_much_was_kept() {
         let kept = Policy::Uniform.select(8, None, Retain::Count(2)).unwrap();
         assert_eq!((kept.len(), kept.n_visual(), kept.share(), kept.is_all()), (2, 8, 0.25, false));
+        assert_eq!(Kept::from_indices(8, vec![1, 5, 6]).unwrap().counts(&[2, 3, 0, 3]), [1, 0, 0, 2]);
         let none = Policy::Global.select(0, None, Retain::Count(2)).unwrap();
         assert_eq!((none.len(), none.share(), none.is_all(), none.is_empty()), (0, 1.0, true, true));
     }

@@ -46,6 +46,11 @@ pub fn top(scores: &[f64], n: usize) -> Vec<usize> {
     indices
 }
 
+/// Indices of `scores`, highest first: ties in order, NaN last.
+pub fn ranking(scores: &[f64]) -> Vec<usize> {
+    ranked(scores).into_iter().map(|(index, _)| index).collect()
+}
+
 /// Scores with their indices, highest first.
 fn ranked(scores: &[f64]) -> Vec<(usize, f64)> {
     let mut ranked: Vec<(usize, f64)> = scores.iter().copied().enumerate().collect();

@@ -9,6 +9,7 @@
 mod attention;
 mod backend;
 mod batch;
+mod chunk;
 mod context;
 mod model;
 mod sampler;
@@ -20,10 +21,11 @@ mod tests;
 pub use attention::LayerMass;
 pub use backend::{Device, devices};
 pub use batch::{Batch, Position};
+pub use chunk::{Chunk, Chunks, ImageChunk};
 pub use context::{CacheType, Context, ContextOptions, FlashAttention};
 pub use model::{Model, ModelOptions, Token};
 pub use sampler::{Sampler, SamplingOptions, log_probability};
-pub use vision::{Chunk, Chunks, Embeddings, ImageChunk, Vision, VisionOptions};
+pub use vision::{Embeddings, Vision, VisionOptions};
 
 use std::path::PathBuf;
 

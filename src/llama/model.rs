@@ -102,6 +102,11 @@ impl Model {
         self.inner.vocab().tokenize(text.as_bytes(), false, false).into_iter().map(|token| token.0).collect()
     }
 
+    /// Tokens of a rendered prompt: the text of special tokens stands for them, as in [`super::Vision::tokenize`].
+    pub fn tokenize_prompt(&self, text: &str) -> Vec<Token> {
+        self.inner.vocab().tokenize(text.as_bytes(), false, true).into_iter().map(|token| token.0).collect()
+    }
+
     /// Whether the vocabulary asks for a BOS token before a prompt.
     pub fn adds_bos(&self) -> bool {
         self.inner.vocab().should_add_bos()

@@ -1,13 +1,12 @@
-//! libmtmd: the projector, prompts cut into text and pictures, and encoded pictures.
+//! libmtmd: the projector, prompts to be cut, and encoded pictures.
 
-use super::batch::Position;
-use super::model::{Token, device_indices};
+use super::chunk::{Chunks, ImageChunk};
+use super::model::device_indices;
 use super::{LlamaError, Model, backend};
 use crate::chat::PromptPart;
 use crate::media::Picture;
 use llama_cpp_sys_2 as sys;
 use std::ffi::CString;
-use std::marker::PhantomData;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::slice;
@@ -93,7 +92,7 @@ impl Vision {
             let reason = format!("the prompt has {n_parts} places for pictures, but there are {}", pictures.len());
             return Err(LlamaError::Tokenize { reason });
         }
-        let mut bitmaps = pictures.iter().map(Bitmap::new);
+        let mut bitmaps = pictures.iter().enumerate().map(|(index, picture)| Bitmap::new(index, picture));
         let mut texts = Vec::new();
         let mut order = Vec::new();
         let mut images = Vec::new();
@@ -125,14 +124,14 @@ impl Vision {
         // SAFETY: allocates an empty list; null only if out of memory.
         let chunks = NonNull::new(unsafe { sys::mtmd_input_chunks_init() })
             .ok_or_else(|| LlamaError::Tokenize { reason: "out of memory".to_owned() })?;
-        let chunks = Chunks { raw: chunks, vision: self };
+        let chunks = Chunks::of(chunks, self);
         backend::forget_errors();
         // SAFETY: every pointer is valid during the call; libmtmd copies what it keeps. Texts carry their length, so
         // they need no terminating NUL.
         let code = unsafe {
             sys::mtmd_tokenize_from_parts(
                 self.raw.as_ptr(),
-                chunks.raw.as_ptr(),
+                chunks.raw().as_ptr(),
                 pointers.as_ptr().cast_mut(),
                 pointers.len(),
                 add_special,
@@ -151,7 +150,7 @@ impl Vision {
     pub fn encode(&self, image: &ImageChunk<'_>) -> Result<Embeddings, LlamaError> {
         backend::forget_errors();
         // SAFETY: the chunk belongs to this context (both carry its lifetime).
-        let code = unsafe { sys::mtmd_encode_chunk(self.raw.as_ptr(), image.raw) };
+        let code = unsafe { sys::mtmd_encode_chunk(self.raw.as_ptr(), image.raw()) };
         // SAFETY: as above; the result is valid until the next encode and copied below.
         let data = unsafe { sys::mtmd_get_output_embd(self.raw.as_ptr()) };
         if code != 0 || data.is_null() {
@@ -160,10 +159,9 @@ impl Vision {
         let width = self.model.n_embd_inp();
         // SAFETY: libmtmd documents the length as n_embd_inp * n_tokens floats.
         let values = unsafe { slice::from_raw_parts(data, width * image.n_tokens()) }.to_vec();
-        Ok(Embeddings { values, width })
+        Ok(Embeddings::new(values, width))
     }
 
-    #[cfg(test)]
     pub(super) fn raw(&self) -> NonNull<sys::mtmd_context> {
         self.raw
     }
@@ -176,15 +174,20 @@ impl Drop for Vision {
     }
 }
 
-/// Rows that stand for visual tokens.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// Rows of one image chunk.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Embeddings {
-    /// `[n_tokens, width]`, row-major.
+    /// `[n_rows, width]`, row-major.
     values: Vec<f32>,
     width: usize,
 }
 
 impl Embeddings {
+    /// From `[n_rows, width]` values, row-major.
+    pub fn new(values: Vec<f32>, width: usize) -> Self {
+        Self { values, width }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.values.len().checked_div(self.width).unwrap_or(0)
@@ -195,122 +198,29 @@ impl Embeddings {
         self.values.is_empty()
     }
 
-    /// Adds the rows of another picture of the same model.
-    pub fn append(&mut self, other: Embeddings) {
-        self.width = other.width;
-        self.values.extend(other.values);
+    /// Memory that the values take.
+    pub fn n_bytes(&self) -> usize {
+        size_of_val(self.values.as_slice())
     }
 
-    /// Row of one visual token, `[width]`.
+    /// One row, `[width]`.
     pub fn row(&self, index: usize) -> Option<&[f32]> {
         self.values.get(index * self.width..(index + 1) * self.width)
-    }
-}
-
-/// A prompt cut into text and pictures.
-pub struct Chunks<'vision> {
-    raw: NonNull<sys::mtmd_input_chunks>,
-    vision: &'vision Vision,
-}
-
-impl Chunks<'_> {
-    /// The chunks in prompt order. A tiled picture is several picture chunks with text between them.
-    ///
-    /// # Errors
-    /// [`LlamaError::Tokenize`] for a chunk that is neither text nor picture.
-    pub fn iter(&self) -> Result<Vec<Chunk<'_>>, LlamaError> {
-        // SAFETY: the list is valid and the index below its size; chunks live as long as the list.
-        let n_chunks = unsafe { sys::mtmd_input_chunks_size(self.raw.as_ptr()) };
-        let chunks = (0..n_chunks).map(|index| {
-            let raw = unsafe { sys::mtmd_input_chunks_get(self.raw.as_ptr(), index) };
-            match unsafe { sys::mtmd_input_chunk_get_type(raw) } {
-                sys::MTMD_INPUT_CHUNK_TYPE_TEXT => {
-                    let mut n_tokens = 0;
-                    let tokens = unsafe { sys::mtmd_input_chunk_get_tokens_text(raw, &raw mut n_tokens) };
-                    let tokens =
-                        if tokens.is_null() { &[] } else { unsafe { slice::from_raw_parts(tokens, n_tokens) } };
-                    Ok(Chunk::Text(tokens))
-                }
-                sys::MTMD_INPUT_CHUNK_TYPE_IMAGE => {
-                    Ok(Chunk::Image(ImageChunk { raw, vision: self.vision, lifetime: PhantomData }))
-                }
-                _ => Err(LlamaError::Tokenize { reason: "the prompt has a chunk that is no picture".to_owned() }),
-            }
-        });
-        chunks.collect()
-    }
-
-    #[cfg(test)]
-    pub(super) fn raw(&self) -> NonNull<sys::mtmd_input_chunks> {
-        self.raw
-    }
-}
-
-impl Drop for Chunks<'_> {
-    fn drop(&mut self) {
-        // SAFETY: owned and freed once.
-        unsafe { sys::mtmd_input_chunks_free(self.raw.as_ptr()) };
-    }
-}
-
-/// One piece of a prompt.
-pub enum Chunk<'chunks> {
-    /// Text tokens.
-    Text(&'chunks [Token]),
-    /// A picture, or one tile of it.
-    Image(ImageChunk<'chunks>),
-}
-
-/// A preprocessed picture or tile, not yet encoded.
-#[derive(Clone, Copy)]
-pub struct ImageChunk<'chunks> {
-    raw: *const sys::mtmd_input_chunk,
-    vision: &'chunks Vision,
-    lifetime: PhantomData<&'chunks ()>,
-}
-
-impl ImageChunk<'_> {
-    /// Number of visual tokens.
-    pub fn n_tokens(&self) -> usize {
-        // SAFETY: the chunk is valid for the lifetime it carries.
-        unsafe { sys::mtmd_input_chunk_get_n_tokens(self.raw) }
-    }
-
-    /// How far the picture moves the position of what follows it.
-    pub fn n_positions(&self) -> i32 {
-        // SAFETY: as above.
-        unsafe { sys::mtmd_input_chunk_get_n_pos(self.raw) }
-    }
-
-    /// Whether the picture is read without the causal mask, in one physical batch.
-    pub fn is_non_causal(&self) -> bool {
-        // SAFETY: as above.
-        unsafe { sys::mtmd_decode_use_non_causal(self.vision.raw.as_ptr(), self.raw) }
-    }
-
-    /// Position of every visual token when the picture starts at `start`.
-    pub fn positions(&self, start: i32) -> Vec<Position> {
-        let n_tokens = self.n_tokens();
-        if !self.vision.uses_mrope() {
-            return (start..).take(n_tokens).map(Position::sequential).collect();
-        }
-        // SAFETY: an image chunk has image tokens; the index stays below their number.
-        let image = unsafe { sys::mtmd_input_chunk_get_tokens_image(self.raw) };
-        let position = |index| {
-            let position = unsafe { sys::mtmd_image_tokens_get_decoder_pos(image, start, index) };
-            Position { t: position.t as i32, y: position.y as i32, x: position.x as i32 }
-        };
-        (0..n_tokens).map(position).collect()
     }
 }
 
 struct Bitmap(NonNull<sys::mtmd_bitmap>);
 
 impl Bitmap {
-    fn new(picture: &Picture) -> Self {
+    /// Its index is the id that the chunks made from it carry.
+    fn new(index: usize, picture: &Picture) -> Self {
         // SAFETY: `Picture` holds width * height * 3 bytes; libmtmd copies them.
         let raw = unsafe { sys::mtmd_bitmap_init(picture.width(), picture.height(), picture.rgb().as_ptr()) };
-        Self(NonNull::new(raw).expect("mtmd_bitmap_init allocates or aborts"))
+        let raw = NonNull::new(raw).expect("mtmd_bitmap_init allocates or aborts");
+        let id = CString::new(index.to_string()).expect("digits hold no NUL");
+        // SAFETY: both are valid; libmtmd copies the text.
+        unsafe { sys::mtmd_bitmap_set_id(raw.as_ptr(), id.as_ptr()) };
+        Self(raw)
     }
 }
 

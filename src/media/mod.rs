@@ -24,6 +24,10 @@ pub struct Picture {
     rgb: Vec<u8>, // [height, width, 3]
 }
 
+/// What a picture shows, as a BLAKE3 hash of its size and pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentId([u8; 32]);
+
 /// What a picture may cost at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -117,6 +121,13 @@ impl Picture {
     /// Rows.
     pub fn height(&self) -> u32 {
         self.height
+    }
+
+    /// The same for pictures of the same size and pixels, whatever file they come from.
+    pub fn content_id(&self) -> ContentId {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.width.to_le_bytes()).update(&self.height.to_le_bytes()).update(&self.rgb);
+        ContentId(*hasher.finalize().as_bytes())
     }
 
     /// The pixels, `[height, width, 3]`, row by row, red first.

@@ -4,7 +4,7 @@ use super::plan::{Group, Input, plan};
 use super::text::TextStream;
 use super::{Prepared, Vlm, VlmError};
 use crate::guidance::{Importance, Kept};
-use crate::llama::{Batch, Context, Embeddings, LlamaError, Sampler, SamplingOptions, Token, log_probability};
+use crate::llama::{Batch, Context, LlamaError, Sampler, SamplingOptions, Token, log_probability};
 use crate::timing::ms_since;
 use serde::Serialize;
 use std::time::Instant;
@@ -69,11 +69,11 @@ impl Vlm {
         on_read: &mut dyn FnMut(usize, usize),
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Generation, VlmError> {
-        let groups = plan(&prepared.prompt, kept.indices(), &[]);
+        let groups = plan(&prepared.prompt, kept, &[]);
         let n_prompt = n_entries(&groups);
         let context = self.context_for(n_prompt, options.n_predict)?;
         if options.observe {
-            context.watch_attention(SEQUENCE, &prepared.prompt.visual);
+            context.watch_attention(SEQUENCE, &prepared.prompt.visual_positions());
         }
         let result = generate(context, prepared, !kept.is_all(), &groups, options, on_read, on_text);
         let layers = if options.observe { context.take_attention(SEQUENCE) } else { Vec::new() };
@@ -95,14 +95,14 @@ impl Vlm {
     /// As [`Vlm::answer`].
     pub fn score(&mut self, prepared: &Prepared, kept: &Kept, answer: &[Token]) -> Result<Vec<f64>, VlmError> {
         let tail = answer.split_last().map_or(&[][..], |(_, tail)| tail);
-        let groups = plan(&prepared.prompt, kept.indices(), tail);
+        let groups = plan(&prepared.prompt, kept, tail);
         let context = self.context_for(n_entries(&groups), 0)?;
         let mut answer = answer.iter();
         let mut log_probabilities = Vec::new();
         let mut on_logits = |logits: &[f32]| {
             log_probabilities.extend(answer.next().map(|&token| log_probability(logits, token)));
         };
-        let mut feed = Feed::new(context, &prepared.embeddings, !kept.is_all(), false);
+        let mut feed = Feed::new(context, prepared, !kept.is_all(), false);
         feed.groups(&groups, &mut |_, _| {}, &mut on_logits)?;
         Ok(log_probabilities)
     }
@@ -112,10 +112,10 @@ impl Vlm {
     /// # Errors
     /// As [`Vlm::answer`].
     pub fn prompt_logits(&mut self, prepared: &Prepared, kept: &Kept) -> Result<Vec<f32>, VlmError> {
-        let groups = plan(&prepared.prompt, kept.indices(), &[]);
+        let groups = plan(&prepared.prompt, kept, &[]);
         let context = self.context_for(n_entries(&groups), 0)?;
         let mut last = Vec::new();
-        let mut feed = Feed::new(context, &prepared.embeddings, !kept.is_all(), false);
+        let mut feed = Feed::new(context, prepared, !kept.is_all(), false);
         feed.groups(&groups, &mut |_, _| {}, &mut |logits| last = logits.to_vec())?;
         Ok(last)
     }
@@ -149,7 +149,7 @@ fn generate(
     };
 
     let start = Instant::now();
-    let mut feed = Feed::new(context, &prepared.embeddings, gaps, options.observe);
+    let mut feed = Feed::new(context, prepared, gaps, options.observe);
     let mut token = None;
     feed.groups(groups, on_read, &mut |logits| token = Some(next(logits)))?;
     let prefill_ms = ms_since(start);
@@ -179,16 +179,16 @@ fn generate(
 /// Feeds entries through a context, batch by batch.
 struct Feed<'a> {
     context: &'a mut Context,
-    embeddings: &'a Embeddings,
+    prepared: &'a Prepared,
     batch: Batch,
     gaps: bool,
     observe: bool,
 }
 
 impl<'a> Feed<'a> {
-    fn new(context: &'a mut Context, embeddings: &'a Embeddings, gaps: bool, observe: bool) -> Self {
+    fn new(context: &'a mut Context, prepared: &'a Prepared, gaps: bool, observe: bool) -> Self {
         let batch = Batch::new(context);
-        Self { context, embeddings, batch, gaps, observe }
+        Self { context, prepared, batch, gaps, observe }
     }
 
     /// Decodes all groups; `on_logits` gets the logits of each output in order.
@@ -227,8 +227,8 @@ impl<'a> Feed<'a> {
             for entry in entries {
                 let index = match entry.input {
                     Input::Token(token) => self.batch.add_token(token, entry.position.t, SEQUENCE)?,
-                    Input::Visual(row) => {
-                        let row = self.embeddings.row(row).unwrap_or(&[]);
+                    Input::Row(row) => {
+                        let row = self.prepared.row(row).unwrap_or(&[]);
                         self.batch.add_embedding(row, entry.position, SEQUENCE)?
                     }
                 };

@@ -1,6 +1,7 @@
 //! What goes through the model, in which order and at which position: the place where visual tokens are dropped.
 
-use super::prompt::{Piece, Prompt};
+use super::prompt::{Piece, Prompt, Question};
+use crate::guidance::Kept;
 use crate::llama::{Position, Token};
 
 /// One batch entry.
@@ -18,7 +19,7 @@ pub(super) struct Entry {
 pub(super) enum Input {
     Token(Token),
     /// Row of the prepared embeddings.
-    Visual(usize),
+    Row(usize),
 }
 
 /// Entries that are computed together, split only by the batch size. One per prompt piece, as libmtmd does it, so that
@@ -29,28 +30,34 @@ pub(super) struct Group {
     pub non_causal: bool,
 }
 
-/// The prompt with only the `kept` visual tokens (sorted indices), every token at its original position, followed by
-/// `tail`. The last prompt token and the whole tail have outputs; the prompt tokens after the last visual token are
-/// queries (method: T), and so is the tail.
-pub(super) fn plan(prompt: &Prompt, kept: &[usize], tail: &[Token]) -> Vec<Group> {
-    let question_start = prompt.question_start();
+/// The prompt with only the `kept` visual tokens, every token at its original position, followed by `tail`. The last
+/// prompt token and the whole tail have outputs; the question's tokens are queries (method: T), and so is the tail.
+/// Structural rows stay.
+pub(super) fn plan(prompt: &Prompt, kept: &Kept, tail: &[Token]) -> Vec<Group> {
+    let mut is_kept = vec![false; prompt.n_visual()];
+    for &index in kept.indices() {
+        if let Some(is_kept) = is_kept.get_mut(index) {
+            *is_kept = true;
+        }
+    }
     let mut groups: Vec<Group> = Vec::new();
     for (index, piece) in prompt.pieces.iter().enumerate() {
         let group = match piece {
             Piece::Text { tokens, start } => {
-                let query = index >= question_start;
-                Group { entries: texts(tokens, *start, query).collect(), non_causal: false }
+                let asks = |token| Question { piece: index, token } >= prompt.question;
+                let entries = texts(tokens, *start).enumerate();
+                let entries = entries.map(|(token, entry)| Entry { query: asks(token), ..entry }).collect();
+                Group { entries, non_causal: false }
             }
-            Piece::Image { visual, non_causal } => {
-                let from = kept.partition_point(|&kept| kept < visual.start);
-                let to = kept.partition_point(|&kept| kept < visual.end);
-                let row = |&row: &usize| Entry {
-                    input: Input::Visual(row),
-                    position: prompt.visual[row],
+            Piece::Image { rows, non_causal } => {
+                let stays = |row: &usize| prompt.rows[*row].visual.is_none_or(|visual| is_kept[visual]);
+                let entry = |row: usize| Entry {
+                    input: Input::Row(row),
+                    position: prompt.rows[row].position,
                     query: false,
                     output: false,
                 };
-                Group { entries: kept[from..to].iter().map(row).collect(), non_causal: *non_causal }
+                Group { entries: rows.clone().filter(stays).map(entry).collect(), non_causal: *non_causal }
             }
         };
         if !group.entries.is_empty() {
@@ -60,7 +67,7 @@ pub(super) fn plan(prompt: &Prompt, kept: &[usize], tail: &[Token]) -> Vec<Group
     if let Some(last) = groups.last_mut().and_then(|group| group.entries.last_mut()) {
         last.output = true;
     }
-    let tail = texts(tail, prompt.end, true).map(|entry| Entry { output: true, ..entry });
+    let tail = texts(tail, prompt.end).map(|entry| Entry { query: true, output: true, ..entry });
     match groups.last_mut() {
         Some(Group { entries, non_causal: false }) => entries.extend(tail),
         _ => groups.push(Group { entries: tail.collect(), non_causal: false }),
@@ -69,32 +76,39 @@ pub(super) fn plan(prompt: &Prompt, kept: &[usize], tail: &[Token]) -> Vec<Group
     groups
 }
 
-fn texts(tokens: &[Token], start: i32, query: bool) -> impl Iterator<Item = Entry> {
-    tokens.iter().zip(start..).map(move |(&token, t)| Entry {
+fn texts(tokens: &[Token], start: i32) -> impl Iterator<Item = Entry> {
+    tokens.iter().zip(start..).map(|(&token, t)| Entry {
         input: Input::Token(token),
         position: Position::sequential(t),
-        query,
+        query: false,
         output: false,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::prompt::Row;
     use super::*;
 
-    /// `a b [4 visual tokens] c d [2 visual tokens] e f`
+    /// `a b [4 visual tokens] c d [visual token, row break, visual token] e f`
     fn prompt() -> Prompt {
-        let mut prompt = Prompt::default();
-        prompt.pieces = vec![
-            Piece::Text { tokens: vec![1, 2], start: 0 },
-            Piece::Image { visual: 0..4, non_causal: true },
-            Piece::Text { tokens: vec![3, 4], start: 6 },
-            Piece::Image { visual: 4..6, non_causal: false },
-            Piece::Text { tokens: vec![5, 6], start: 10 },
-        ];
-        prompt.visual = [2, 3, 4, 5, 8, 9].map(Position::sequential).to_vec();
-        prompt.end = 12;
-        prompt
+        let row = |(t, visual)| Row { position: Position::sequential(t), visual };
+        let rows = [(2, Some(0)), (3, Some(1)), (4, Some(2)), (5, Some(3)), (8, Some(4)), (9, None), (10, Some(5))];
+        Prompt::of(
+            vec![
+                Piece::Text { tokens: vec![1, 2], start: 0 },
+                Piece::Image { rows: 0..4, non_causal: true },
+                Piece::Text { tokens: vec![3, 4], start: 6 },
+                Piece::Image { rows: 4..7, non_causal: false },
+                Piece::Text { tokens: vec![5, 6], start: 11 },
+            ],
+            rows.map(row).to_vec(),
+            13,
+        )
+    }
+
+    fn kept(indices: &[usize]) -> Kept {
+        Kept::from_indices(6, indices.to_vec()).unwrap()
     }
 
     fn flat(groups: &[Group]) -> Vec<Entry> {
@@ -103,45 +117,56 @@ mod tests {
 
     #[test]
     fn keeping_everything_leaves_the_prompt_as_it_is() {
-        let entries = flat(&plan(&prompt(), &[0, 1, 2, 3, 4, 5], &[]));
-        assert_eq!(entries.iter().map(|entry| entry.position.t).collect::<Vec<_>>(), (0..12).collect::<Vec<_>>());
+        let entries = flat(&plan(&prompt(), &Kept::all(6), &[]));
+        assert_eq!(entries.iter().map(|entry| entry.position.t).collect::<Vec<_>>(), (0..13).collect::<Vec<_>>());
         assert_eq!(entries.iter().map(|entry| entry.output).filter(|&output| output).count(), 1);
-        assert!(entries[11].output);
+        assert!(entries[12].output);
     }
 
     #[test]
     fn dropping_removes_only_visual_tokens_and_moves_nothing() {
-        let groups = plan(&prompt(), &[1, 4], &[]);
+        let groups = plan(&prompt(), &kept(&[1, 4]), &[]);
         let entries = flat(&groups);
         let positions: Vec<i32> = entries.iter().map(|entry| entry.position.t).collect();
-        assert_eq!(positions, [0, 1, 3, 6, 7, 8, 10, 11]);
-        assert_eq!(entries[2].input, Input::Visual(1));
-        assert_eq!(entries[5].input, Input::Visual(4));
+        assert_eq!(positions, [0, 1, 3, 6, 7, 8, 9, 11, 12]);
+        assert_eq!(entries[2].input, Input::Row(1));
+        assert_eq!(entries[5].input, Input::Row(4));
+        assert_eq!(entries[6].input, Input::Row(5), "the row break stays");
         assert_eq!(groups.iter().map(|group| group.non_causal).collect::<Vec<_>>(), [false, true, false, false, false]);
     }
 
     #[test]
     fn only_the_text_after_the_last_picture_asks() {
-        let queries: Vec<i32> = flat(&plan(&prompt(), &[0, 5], &[7, 8]))
+        let queries: Vec<i32> = flat(&plan(&prompt(), &kept(&[0, 5]), &[7, 8]))
             .iter()
             .filter(|entry| entry.query)
             .map(|entry| entry.position.t)
             .collect();
-        assert_eq!(queries, [10, 11, 12, 13]);
+        assert_eq!(queries, [11, 12, 13, 14]);
     }
 
     #[test]
     fn an_answer_to_score_has_one_output_per_token_plus_one() {
-        let entries = flat(&plan(&prompt(), &[], &[7, 8]));
+        let entries = flat(&plan(&prompt(), &kept(&[]), &[7, 8]));
         let outputs: Vec<Input> = entries.iter().filter(|entry| entry.output).map(|entry| entry.input).collect();
         assert_eq!(outputs, [Input::Token(6), Input::Token(7), Input::Token(8)]);
     }
 
     #[test]
     fn a_text_prompt_has_no_queries() {
-        let mut prompt = Prompt::default();
-        prompt.pieces = vec![Piece::Text { tokens: vec![1], start: 0 }];
-        prompt.end = 1;
-        assert!(flat(&plan(&prompt, &[], &[])).iter().all(|entry| !entry.query));
+        let prompt = Prompt::of(vec![Piece::Text { tokens: vec![1], start: 0 }], Vec::new(), 1);
+        assert!(flat(&plan(&prompt, &Kept::all(0), &[])).iter().all(|entry| !entry.query));
+    }
+
+    #[test]
+    fn earlier_turns_do_not_ask() {
+        let mut prompt = prompt();
+        prompt.skip_earlier_turns(2, 1);
+        let queries = |prompt: &Prompt| flat(&plan(prompt, &Kept::all(6), &[])).iter().filter(|e| e.query).count();
+        assert_eq!(queries(&prompt), 1);
+        prompt.skip_earlier_turns(2, 9); // the last token always asks
+        assert_eq!(queries(&prompt), 1);
+        prompt.skip_earlier_turns(9, 1); // not these tokens
+        assert_eq!(queries(&prompt), 1);
     }
 }

@@ -1,113 +1,112 @@
 //! A tokenized prompt: text tokens, visual tokens and where each of them stands.
 
+use crate::geometry::{Level, Place, Rect};
 use crate::llama::{Chunk, Position, Token};
-use serde::Serialize;
+use crate::media::Picture;
 use std::ops::Range;
 
 /// A prompt before pruning.
 #[derive(Debug, Clone, Default)]
 pub struct Prompt {
     pub(super) pieces: Vec<Piece>,
-    /// Position of every visual token, in prompt order.
-    pub(super) visual: Vec<Position>,
+    /// Every embedding row, in prompt order.
+    pub(super) rows: Vec<Row>,
+    /// Where each visual token lies.
+    places: Vec<Place>,
+    /// The first token that asks.
+    pub(super) question: Question,
     /// Position of the first token after the prompt.
     pub(super) end: i32,
-    grids: Vec<Option<PictureGrid>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Piece {
     Text { tokens: Vec<Token>, start: i32 },
-    Image { visual: Range<usize>, non_causal: bool },
+    Image { rows: Range<usize>, non_causal: bool },
 }
 
-/// How the visual tokens of one picture chunk lie: row by row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct PictureGrid {
-    /// Columns.
-    pub nx: usize,
-    /// Rows.
-    pub ny: usize,
+/// One row of embeddings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Row {
+    pub position: Position,
+    /// Number of the visual token; `None` for structural rows, which are never dropped.
+    pub visual: Option<usize>,
+}
+
+/// Index of a piece, and of a token in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd)]
+pub(super) struct Question {
+    pub piece: usize,
+    pub token: usize,
 }
 
 impl Prompt {
-    pub(super) fn new(chunks: &[Chunk<'_>]) -> Self {
-        let mut prompt = Self::default();
+    pub(super) fn new(chunks: &[Chunk<'_>], pictures: &[Picture]) -> Self {
+        let (mut pieces, mut rows, mut places, mut end) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for chunk in chunks {
             match chunk {
                 Chunk::Text(tokens) => {
-                    prompt.pieces.push(Piece::Text { tokens: tokens.to_vec(), start: prompt.end });
-                    prompt.end += tokens.len() as i32;
+                    pieces.push(Piece::Text { tokens: tokens.to_vec(), start: end });
+                    end += tokens.len() as i32;
                 }
                 Chunk::Image(image) => {
-                    let positions = image.positions(prompt.end);
-                    let first = prompt.visual.len();
-                    let visual = first..first + positions.len();
-                    prompt.pieces.push(Piece::Image { visual, non_causal: image.is_non_causal() });
-                    prompt.grids.push(PictureGrid::of(&positions));
-                    prompt.visual.extend(positions);
-                    prompt.end += image.n_positions();
+                    let first = rows.len();
+                    let seen = pictures.get(image.picture()).map(|picture| image.places(picture)).unwrap_or_default();
+                    for (position, place) in image.positions(end).into_iter().zip(seen) {
+                        rows.push(Row { position, visual: place.map(|_| places.len()) });
+                        places.extend(place);
+                    }
+                    pieces.push(Piece::Image { rows: first..rows.len(), non_causal: image.is_non_causal() });
+                    end += image.n_positions();
                 }
             }
         }
+        Self { places, ..Self::of(pieces, rows, end) }
+    }
+
+    /// A prompt whose visual tokens lie somewhere.
+    pub(super) fn of(pieces: Vec<Piece>, rows: Vec<Row>, end: i32) -> Self {
+        let nowhere = Place { picture: 0, level: Level::Detail, rect: Rect::WHOLE };
+        let places = rows.iter().filter_map(|row| row.visual).map(|_| nowhere).collect();
+        let mut prompt = Self { pieces, rows, places, question: Question::default(), end };
+        prompt.question = Question { piece: prompt.after_pictures(), token: 0 };
         prompt
     }
 
-    /// Number of visual tokens, V.
+    /// Number of visual tokens, V. Structural rows do not count.
     pub fn n_visual(&self) -> usize {
-        self.visual.len()
+        self.places.len()
     }
 
-    /// Number of tokens of both kinds.
+    /// Number of tokens of both kinds, structural rows included.
     pub fn n_tokens(&self) -> usize {
         let text = |piece: &Piece| if let Piece::Text { tokens, .. } = piece { tokens.len() } else { 0 };
-        self.n_visual() + self.pieces.iter().map(text).sum::<usize>()
+        self.rows.len() + self.pieces.iter().map(text).sum::<usize>()
     }
 
-    /// Index of the first piece after the last visual token: the question.
-    pub(super) fn question_start(&self) -> usize {
+    /// Where each visual token lies, `[n_visual]`.
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// Position of every visual token, `[n_visual]`.
+    pub(super) fn visual_positions(&self) -> Vec<Position> {
+        self.rows.iter().filter(|row| row.visual.is_some()).map(|row| row.position).collect()
+    }
+
+    /// Lets only the text behind its first `n_earlier` of `n_tail` last tokens ask: the turns before the last one.
+    pub(super) fn skip_earlier_turns(&mut self, n_tail: usize, n_earlier: usize) {
+        let piece = self.after_pictures();
+        if let Some(Piece::Text { tokens, .. }) = self.pieces.get(piece)
+            && let Some(start) = tokens.len().checked_sub(n_tail)
+        {
+            self.question = Question { piece, token: start + n_earlier.min(n_tail.saturating_sub(1)) };
+        }
+    }
+
+    /// Index of the first piece after the last visual token.
+    fn after_pictures(&self) -> usize {
         let last = self.pieces.iter().rposition(|piece| matches!(piece, Piece::Image { .. }));
         last.map_or(self.pieces.len(), |last| last + 1)
-    }
-
-    /// Grid and visual tokens of each picture, if every picture is one chunk whose grid is known: not for tiled ones.
-    pub fn picture_grids(&self, n_pictures: usize) -> Option<Vec<(PictureGrid, Range<usize>)>> {
-        let ranges = self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Image { visual, .. } => Some(visual.clone()),
-            Piece::Text { .. } => None,
-        });
-        let grids: Option<Vec<_>> =
-            self.grids.iter().zip(ranges).map(|(grid, range)| Some(((*grid)?, range))).collect();
-        grids.filter(|grids| grids.len() == n_pictures)
-    }
-}
-
-impl PictureGrid {
-    /// From the M-RoPE rows and columns, or a square where the model has one position per token.
-    fn of(positions: &[Position]) -> Option<Self> {
-        let (first, last) = (positions.first()?, positions.last()?);
-        let grid = if first.t == last.t {
-            let side = |from: i32, to: i32| usize::try_from(to - from + 1).unwrap_or(0);
-            Self { nx: side(first.x, last.x), ny: side(first.y, last.y) }
-        } else {
-            let side = positions.len().isqrt();
-            Self { nx: side, ny: side }
-        };
-        (grid.nx * grid.ny == positions.len()).then_some(grid)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grids_come_from_mrope_places_or_are_square() {
-        let sequential: Vec<Position> = (5..21).map(Position::sequential).collect();
-        assert_eq!(PictureGrid::of(&sequential), Some(PictureGrid { nx: 4, ny: 4 }));
-        assert_eq!(PictureGrid::of(&sequential[..15]), None);
-        let mrope: Vec<Position> = (0..6).map(|i| Position { t: 7, y: 7 + i / 3, x: 7 + i % 3 }).collect();
-        assert_eq!(PictureGrid::of(&mrope), Some(PictureGrid { nx: 3, ny: 2 }));
-        assert_eq!(PictureGrid::of(&[]), None);
     }
 }
