@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("--threads", Some(n)) => context.n_threads = Some(n.parse()?),
             _ => {
                 return Err(
-                    "usage: evaluate [--questions DIR] [--first N] [--models DIR] [--guide NAME] [--threads N]".into()
+                    "usage: evaluate [--questions DIR] [--first N] [--models DIR] [--guide NAME] [--threads N]".into(),
                 );
             }
         }

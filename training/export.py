@@ -15,6 +15,7 @@ import numpy as np
 import model as network
 import scenes
 import tokenizer
+from families import QWEN2VL
 
 KINDS = {"f16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
          "q8_0": (gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0)}
@@ -24,7 +25,7 @@ CHAT_TEMPLATE = ("{% for message in messages %}"
                  "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
                  "{% endfor %}"
                  "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
-CONTEXT = 8192                  # positions; room for several tiles, though training stayed below 600
+CONTEXT = 8192                  # positions; room for more tiles than the 7 of training
 
 
 def export(checkpoint, out, kind):
@@ -34,7 +35,7 @@ def export(checkpoint, out, kind):
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{name}.gguf", out / f"mmproj-{name}.gguf"]
-    write_language(model, File(paths[0], "qwen2", kind))
+    write_language(model, File(paths[0], "qwen2vl" if model.family is QWEN2VL else "qwen2", kind))
     write_vision(model, File(paths[1], "clip", kind))
     for path in paths:
         print(f"{path}  {path.stat().st_size} bytes")
@@ -99,8 +100,10 @@ def write_language(model, file):
     w.add_layer_norm_rms_eps(c.rms_eps)
     w.add_rope_freq_base(c.rope_base)
     w.add_rope_dimension_count(c.head_dim)
+    if model.family is QWEN2VL:
+        w.add_rope_dimension_sections([*c.sections, 0])
     w.add_vocab_size(c.vocab)
-    write_tokenizer(w, c.vocab)
+    write_tokenizer(w, model.family, c.vocab)
     file.matrix("token_embd.weight", model.embed.weight)
     file.layer("output_norm", model.norm)
     file.layer("output", model.head)
@@ -112,14 +115,14 @@ def write_language(model, file):
     file.close()
 
 
-def write_tokenizer(w, vocab):
-    definition = json.loads(tokenizer.load().to_str())
+def write_tokenizer(w, family, vocab):
+    definition = json.loads(tokenizer.load(family).to_str())
     special = {token["content"]: token["id"] for token in definition["added_tokens"]}
     tokens = {number: text for text, number in (definition["model"]["vocab"] | special).items()}
     if sorted(tokens) != list(range(vocab)):
         raise SystemExit(f"tokenizer has {len(tokens)} tokens but the model has {vocab}; use the pinned requirements")
     w.add_tokenizer_model("gpt2")
-    w.add_tokenizer_pre("gpt-2")
+    w.add_tokenizer_pre(family.pre_tokenizer)
     w.add_token_list([tokens[i] for i in range(vocab)])
     w.add_token_types([gguf.TokenType.CONTROL if tokens[i] in special else gguf.TokenType.NORMAL for i in range(vocab)])
     w.add_token_merges([" ".join(pair) for pair in definition["model"]["merges"]])
@@ -134,7 +137,7 @@ def write_vision(model, file):
     c, w, vision = model.config, file.writer, model.vision
     file.general(f"sgl demo {c.name} vision", gguf.GGUFType.MMPROJ)
     w.add_bool("clip.has_vision_encoder", True)
-    w.add_string("clip.projector_type", "internvl")
+    w.add_string("clip.projector_type", model.family.name)
     w.add_bool("clip.use_gelu", True)                   # the tanh form
     w.add_uint32("clip.vision.image_size", scenes.SIDE)
     w.add_uint32("clip.vision.patch_size", scenes.PATCH)
@@ -144,9 +147,15 @@ def write_vision(model, file):
     w.add_uint32("clip.vision.attention.head_count", c.v_heads)
     w.add_float32("clip.vision.attention.layer_norm_epsilon", c.ln_eps)
     w.add_uint32("clip.vision.projection_dim", c.dim)
-    w.add_uint32("clip.vision.projector.scale_factor", 1)       # no merge: one token per patch
     w.add_array("clip.vision.image_mean", [0.5, 0.5, 0.5])
     w.add_array("clip.vision.image_std", [0.5, 0.5, 0.5])
+    (write_qwen2vl if model.family is QWEN2VL else write_internvl)(model, file)
+    file.close()
+
+
+def write_internvl(model, file):
+    c, vision = model.config, model.vision
+    file.writer.add_uint32("clip.vision.projector.scale_factor", 1)     # no merge: one token per patch
     file.matrix("v.patch_embd.weight", vision.patch.weight.view(c.v_dim, 3, scenes.PATCH, scenes.PATCH))
     file.vector("v.patch_embd.bias", vision.patch.bias)
     file.vector("v.class_embd", vision.cls)
@@ -157,7 +166,23 @@ def write_vision(model, file):
             file.layer(f"v.blk.{i}.{theirs}", getattr(block, ours))
     for number, layer in ((0, model.proj.norm), (1, model.proj.fc1), (3, model.proj.fc2)):
         file.layer(f"mm.model.mlp.{number}", layer)
-    file.close()
+
+
+def write_qwen2vl(model, file):
+    c, vision = model.config, model.vision
+    file.writer.add_uint32("clip.vision.spatial_merge_size", 2)
+    half = vision.patch.weight.view(c.v_dim, 3, scenes.PATCH, scenes.PATCH) / 2     # llama.cpp sees a picture as two frames
+    file.matrix("v.patch_embd.weight", half)
+    file.matrix("v.patch_embd.weight.1", half)
+    for i, block in enumerate(vision.blocks):
+        for ours, theirs in (("ln1", "ln1"), ("ln2", "ln2"), ("out", "attn_out"), ("up", "ffn_up"), ("down", "ffn_down")):
+            file.layer(f"v.blk.{i}.{theirs}", getattr(block, ours))
+        for name, weight, bias in zip("qkv", block.qkv.weight.chunk(3), block.qkv.bias.chunk(3)):
+            file.matrix(f"v.blk.{i}.attn_{name}.weight", weight)
+            file.vector(f"v.blk.{i}.attn_{name}.bias", bias)
+    file.layer("v.post_ln", vision.norm)
+    for number, layer in ((0, model.proj.fc1), (2, model.proj.fc2)):
+        file.layer(f"mm.{number}", layer)
 
 
 if __name__ == "__main__":

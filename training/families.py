@@ -14,7 +14,7 @@ import scenes
 
 @dataclass(frozen=True)
 class Family:
-    """`cell` is the side of what one visual token covers, in pixels; `start` and `end` stand around the picture."""
+    """`name` is also llama.cpp's name of the projector; `cell` is the side of what one visual token covers, in pixels; `start` and `end` stand around the picture."""
     name: str
     cell: int
     start: str

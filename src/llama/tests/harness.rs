@@ -25,7 +25,7 @@ pub fn load_model(name: &str) -> Arc<Model> {
 }
 
 pub fn load_vision(name: &str) -> Vision {
-    let options = VisionOptions { cpu_only: true, ..VisionOptions::default() };
+    let options = VisionOptions { cpu_only: true, n_threads: Some(1), ..VisionOptions::default() };
     Vision::load(&models_dir().join(format!("mmproj-{name}.gguf")), &load_model(name), &options).unwrap()
 }
 

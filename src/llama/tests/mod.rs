@@ -5,4 +5,5 @@ mod architectures;
 mod export;
 mod fidelity;
 mod fixtures;
+mod geometry;
 mod harness;
