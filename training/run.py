@@ -1,6 +1,6 @@
-"""Train the demo pair from nothing and export it: guide and target, phase by phase.
+"""Train the demo models and export them, phase by phase: guide and target from nothing, the second guide from the first.
 
-    python run.py                   # the whole pair, into build/; an interrupted run continues where it stopped
+    python run.py                   # all three, into build/; an interrupted run continues where it stopped
     python run.py --quick           # every phase for three steps, into build/quick: a smoke test
     python run.py --only guide      # one model
 """
@@ -14,6 +14,7 @@ import torch
 import export
 import model as network
 import train
+import warm_start
 from train import Phase
 
 HERE = pathlib.Path(__file__).parent
@@ -40,13 +41,21 @@ RECIPE = {
         Phase("large", 300, 1, 8e-4, lr_end=0.3, accumulate=8, large=0.6, token_dropout=0.8),
         Phase("settle", 60, 1, 2.4e-4, accumulate=8, large=0.5, token_dropout=0.75),
     ],
+    "guide-qwen2vl": [
+        Phase("vision", 250, 8, 1.5e-3, text=False, large=0.1),
+        Phase("look-at-label", 300, 1, 1.5e-3, lr_end=0.5, accumulate=8, attention=0.5, large=0.4, token_dropout=0.3),
+        Phase("let-go", 300, 1, 1e-3, lr_end=0.3, accumulate=8, attention=0.5, attention_until=0.7, large=0.4,
+              token_dropout=0.5),
+        Phase("settle", 60, 1, 3e-4, accumulate=8, large=0.4, token_dropout=0.6),
+    ],
 }
+WARM_START = {"guide-qwen2vl": "guide"}     # the model whose last checkpoint another one begins with
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="three steps of two pictures per phase, as a smoke test")
-    parser.add_argument("--only", choices=list(RECIPE), help="one model of the pair")
+    parser.add_argument("--only", choices=list(RECIPE), help="one model")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "build")
     parser.add_argument("--threads", type=int, help="CPU threads; default: PyTorch's choice")
     args = parser.parse_args()
@@ -67,8 +76,10 @@ def train_model(name, out, device, quick):
     """The last checkpoint of a model, training the phases that have none yet."""
     torch.manual_seed(SEEDS[name])
     model = network.Model(network.CONFIGS[name])
+    if name in WARM_START:
+        warm_start.transplant(network.load(last_checkpoint(WARM_START[name], out)), model)
     for number, phase in enumerate(RECIPE[name]):
-        checkpoint = out / f"{name}-{number}-{phase.name}.pt"
+        checkpoint = checkpoint_path(name, number, out)
         if checkpoint.exists():
             model = network.load(checkpoint)
             continue
@@ -79,6 +90,14 @@ def train_model(name, out, device, quick):
         save(model, checkpoint)
         latest.unlink(missing_ok=True)
     return checkpoint
+
+
+def checkpoint_path(name, number, out):
+    return out / f"{name}-{number}-{RECIPE[name][number].name}.pt"
+
+
+def last_checkpoint(name, out):
+    return checkpoint_path(name, len(RECIPE[name]) - 1, out)
 
 
 def save(model, path):

@@ -176,6 +176,10 @@ pub struct GuidanceArgs {
     /// Visual tokens that the guide sees when it is asked whether it agrees with itself
     #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_CONSISTENCY_RETAIN, allow_negative_numbers = true)]
     pub consistency_retain: Retain,
+    /// Most visual tokens of a picture in the guide, for a quick look by models of dynamic resolution [default: as
+    /// --image-max-tokens]
+    #[arg(long, value_name = "N", value_parser = values::image_tokens, allow_negative_numbers = true)]
+    pub guide_image_max_tokens: Option<u32>,
     /// The guide's layers on the device [default: as --gpu-layers]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub guide_gpu_layers: Option<GpuLayers>,
@@ -241,6 +245,14 @@ pub struct LlamaArgs {
     /// Devices, separated by commas, or none [default: all]
     #[arg(long, value_name = "NAMES", env = "LLAMA_ARG_DEVICE")]
     pub device: Option<DeviceList>,
+    /// Least visual tokens of a picture, for models of dynamic resolution [default: the model's own]
+    #[arg(long, value_name = "N", env = "LLAMA_ARG_IMAGE_MIN_TOKENS", value_parser = values::image_tokens,
+        allow_negative_numbers = true)]
+    pub image_min_tokens: Option<u32>,
+    /// Most visual tokens of a picture, for models of dynamic resolution [default: the model's own]
+    #[arg(long, value_name = "N", env = "LLAMA_ARG_IMAGE_MAX_TOKENS", value_parser = values::image_tokens,
+        allow_negative_numbers = true)]
+    pub image_max_tokens: Option<u32>,
     /// Flash attention: on, off or auto
     #[arg(long, value_name = "WHEN", env = "LLAMA_ARG_FLASH_ATTN", default_value = "auto")]
     pub flash_attn: FlashAttention,

@@ -3,7 +3,7 @@
 use super::args::{LlamaArgs, ModelArgs, RunArgs};
 use super::error::{Exit, Failure};
 use super::values::{DeviceList, GpuLayers};
-use sgl::llama::{CacheType, ContextOptions, FlashAttention, SamplingOptions};
+use sgl::llama::{CacheType, ContextOptions, FlashAttention, ImageTokens, SamplingOptions};
 use sgl::pair::DemoPair;
 use sgl::pipeline::{ExitOptions, Request};
 use sgl::vlm::{VlmOptions, question};
@@ -19,7 +19,7 @@ pub struct Pair {
 impl Pair {
     /// The models that the flags name, or the embedded pair if they name none.
     pub fn of(args: &RunArgs) -> Result<Self, Failure> {
-        check_cache(&args.llama)?;
+        check(&args.llama)?;
         let pair = match &args.models {
             ModelArgs { model: None, guide: None, .. } => {
                 orphan(&args.models.mmproj, "--mmproj", "--model")?;
@@ -51,7 +51,7 @@ impl Pair {
 
     /// The pair inside this program.
     pub fn embedded(args: &LlamaArgs) -> Result<Self, Failure> {
-        check_cache(args)?;
+        check(args)?;
         let files = DemoPair::install()?;
         let guide = Some(vlm(args, &files.guide, &files.guide_mmproj));
         Ok(Self { guide, target: vlm(args, &files.target, &files.target_mmproj) })
@@ -61,6 +61,10 @@ impl Pair {
         if let Some(guide) = &mut self.guide {
             if let Some(layers) = args.guidance.guide_gpu_layers {
                 guide.n_gpu_layers = n_gpu_layers(layers);
+            }
+            if let Some(max) = args.guidance.guide_image_max_tokens {
+                guide.image_tokens =
+                    ImageTokens { min: guide.image_tokens.min.map(|min| min.min(max)), max: Some(max) };
             }
             if let Some(devices) = &args.guidance.guide_device {
                 place(guide, devices);
@@ -114,11 +118,16 @@ pub fn usage(message: impl ToString) -> Failure {
     Failure::new(Exit::Usage, message)
 }
 
-/// llama.cpp finds this out only once the models are loaded.
-fn check_cache(args: &LlamaArgs) -> Result<(), Failure> {
+/// llama.cpp finds these out only once the models are loaded, or never.
+fn check(args: &LlamaArgs) -> Result<(), Failure> {
     let is_quantized = !matches!(args.cache_type_v, CacheType::F32 | CacheType::F16 | CacheType::Bf16);
     if is_quantized && args.flash_attn == FlashAttention::Off {
         return Err(usage("a quantized V cache needs flash attention; leave -fa off or -ctv out"));
+    }
+    if let (Some(min), Some(max)) = (args.image_min_tokens, args.image_max_tokens)
+        && min > max
+    {
+        return Err(usage(format!("--image-min-tokens {min} is more than --image-max-tokens {max}; swap them")));
     }
     Ok(())
 }
@@ -138,6 +147,7 @@ fn vlm(args: &LlamaArgs, model: &Path, mmproj: &Path) -> VlmOptions {
             cache_v: args.cache_type_v,
             ..ContextOptions::default()
         },
+        image_tokens: ImageTokens { min: args.image_min_tokens, max: args.image_max_tokens },
         ..VlmOptions::default()
     };
     if let Some(devices) = &args.device {

@@ -1,5 +1,6 @@
 //! Values of flags: ranges and words that are checked while parsing.
 
+use sgl::llama::MAX_IMAGE_TOKENS;
 use std::str::FromStr;
 
 /// Layers on the device: a number, `auto` or `all`.
@@ -89,6 +90,11 @@ pub fn batch(text: &str) -> Result<u32, String> {
     length(text)
 }
 
+/// Visual tokens of a picture.
+pub fn image_tokens(text: &str) -> Result<u32, String> {
+    number(text, |value: &u32| (1..=MAX_IMAGE_TOKENS).contains(value), "a whole number from 1 to 65536")
+}
+
 /// As many as ggml takes.
 pub fn threads(text: &str) -> Result<u32, String> {
     number(text, |value: &u32| (1..=512).contains(value), "a whole number from 1 to 512")
@@ -120,6 +126,7 @@ mod tests {
         assert_eq!((share("1"), probability("0"), score("1")), (Ok(1.0), Ok(0.0), Ok(1.0)));
         assert!(threads("0").is_err() && threads("513").is_err() && length("0").is_err());
         assert!(seed("4294967296").is_err() && context("18446744073709551616").is_err());
+        assert!(image_tokens("0").is_err() && image_tokens("65537").is_err());
         assert_eq!((context("0"), top_k("0")), (Ok(0), Ok(0)));
     }
 

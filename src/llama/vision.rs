@@ -21,7 +21,23 @@ pub struct VisionOptions {
     pub device: Option<String>,
     /// Keep the projector off the GPU.
     pub cpu_only: bool,
+    /// Least and most visual tokens of a picture, for models of dynamic resolution; `None`: the model's own. Within 1 and
+    /// [`MAX_IMAGE_TOKENS`].
+    pub image_tokens: ImageTokens,
 }
+
+/// Limits on the visual tokens of a picture. They scale it down or up before it is encoded; models that tile or that have
+/// one resolution ignore them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ImageTokens {
+    /// At least so many.
+    pub min: Option<u32>,
+    /// At most so many.
+    pub max: Option<u32>,
+}
+
+/// Largest limit on the visual tokens of a picture (libmtmd counts its pixels in 32 bits).
+pub const MAX_IMAGE_TOKENS: u32 = 1 << 16;
 
 /// A vision encoder with its projector, bound to the text model it feeds.
 pub struct Vision {
@@ -51,6 +67,9 @@ impl Vision {
             // SAFETY: the index comes from ggml's own list.
             params.device = unsafe { sys::ggml_backend_dev_get(index) };
         }
+        let limit = |n: Option<u32>| n.map(|n| n.clamp(1, MAX_IMAGE_TOKENS) as i32);
+        params.image_min_tokens = limit(options.image_tokens.min).unwrap_or(params.image_min_tokens);
+        params.image_max_tokens = limit(options.image_tokens.max).unwrap_or(params.image_max_tokens);
         let n_threads = options.n_threads.or_else(|| std::thread::available_parallelism().ok().map(|n| n.get() as u32));
         params.n_threads = n_threads.map_or(params.n_threads, |n| n.clamp(1, 512) as i32);
         backend::forget_errors();

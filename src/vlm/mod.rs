@@ -17,7 +17,7 @@ use crate::chat::{ChatError, ChatTemplate, Message, Part, PromptPart};
 use crate::gguf::{self, GgufError};
 use crate::guidance::GuidanceError;
 use crate::llama::{
-    Chunk, Context, ContextOptions, Embeddings, LlamaError, Model, ModelOptions, Vision, VisionOptions,
+    Chunk, Context, ContextOptions, Embeddings, ImageTokens, LlamaError, Model, ModelOptions, Vision, VisionOptions,
 };
 use crate::media::Picture;
 use crate::timing::ms_since;
@@ -41,6 +41,8 @@ pub struct VlmOptions {
     pub n_ctx: Option<u32>,
     /// The rest of the context's options; `n_ctx` in it is not used.
     pub context: ContextOptions,
+    /// Limits on the visual tokens of a picture.
+    pub image_tokens: ImageTokens,
     /// Most bytes of encoder outputs to keep for later questions about the same pictures; 0: none.
     pub encoder_cache_bytes: usize,
 }
@@ -152,6 +154,7 @@ impl Vlm {
             n_threads: options.context.n_threads,
             device: options.devices.first().cloned(),
             cpu_only: options.n_gpu_layers == Some(0),
+            image_tokens: options.image_tokens,
         };
         let vision = Vision::load(&options.mmproj, &model, &vision_options)?;
         let (bos, eos) = model.bos_eos();
