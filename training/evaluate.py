@@ -1,4 +1,4 @@
-"""Accuracy of a guide alone, of a target alone, and of the target with the visual tokens that rank highest.
+"""Accuracy of guides alone, of a target alone, and of the target with the visual tokens that rank highest.
 
     python evaluate.py --guide build/guide-7-settle.pt --target build/target-7-settle.pt \\
                        --set ../models/held-out-large --out large.json
@@ -11,7 +11,6 @@ family, a target's token gets the mean importance per pixel of what it covers.
 import argparse
 import json
 import pathlib
-import random
 from collections import Counter
 
 import numpy as np
@@ -26,6 +25,7 @@ import tokenizer
 from model import attend
 
 BUDGETS = (0.5, 0.25, 0.1, 0.05)
+RANDOM_BUDGETS = (0.25, 0.1)
 LONGEST = 12                    # tokens of an answer
 
 
@@ -112,66 +112,72 @@ class Reader:
 
 @torch.no_grad()
 def examine(args):
-    """One record per question: kind, the guide's confidence, and by row of the table whether the answer was right."""
-    guide, target = Reader(args.guide), args.target and Reader(args.target)
+    """One record per question: the question, and by row of the table the answer and whether it was right."""
+    guides = {reader.model.config.name: reader for reader in map(Reader, args.guides)}
+    target = args.target and Reader(args.target)
     asked = [json.loads(line) for line in (args.set / "questions.jsonl").read_text().splitlines()]
     part, parts = map(int, args.part.split("/"))
     records = []
     for name in sorted({q["image"] for q in asked})[:args.pictures][part::parts]:
         picture = Image.open(args.set / name).convert("RGB")
-        guide.open(picture)
-        if target:
-            target.open(picture)
+        for reader in [*guides.values()] + [target] * bool(target):
+            reader.open(picture)
         for q in asked:
-            if q["image"] != name or q["kind"] not in questions.ONE_WORD:
-                continue
-            text, logarithm, importance = guide.answer(q["question"])
-            right = {"guide": text == q["answer"]}
-            record = dict(q, right=right, confidence=float(np.exp(logarithm)), answers={"guide": text})
-            records.append(record)
-            if not target:
-                continue
-            text, _, own = target.answer(q["question"])
-            right["target"], record["answers"]["target"] = text == q["answer"], text
-            if guide.family is not target.family:
-                importance = target.cover(guide.density(importance))
-            rank = {"guide's best": importance, "random": torch.tensor(random.Random(q["question"]).choices(
-                range(10 ** 9), k=target.count), dtype=torch.float64)}
-            for budget in BUDGETS:
-                for row, score in rank.items():
-                    kept = score.topk(max(1, int(budget * target.count))).indices.sort().values
-                    right[f"target, {row} {budget:.0%}"] = target.answer(q["question"], kept)[0] == q["answer"]
+            if q["image"] == name and q["kind"] in questions.ONE_WORD:
+                records.append(q | read(q["question"], guides, target))
+        if args.out:
+            args.out.write_text(json.dumps(records))
     return records
 
 
+def read(question, guides, target):
+    """The answers to one question by row of the table, and the confidence of each guide."""
+    answers, confidence, ranks = {}, {}, {}
+    for name, guide in guides.items():
+        answers[name], logarithm, importance = guide.answer(question)
+        confidence[name] = float(np.exp(logarithm))
+        if target and guide.family is not target.family:
+            importance = target.cover(guide.density(importance))
+        ranks[f"{name}'s best"] = importance
+    if target:
+        answers["target"] = target.answer(question)[0]
+        ranks["random"] = torch.from_numpy(np.random.default_rng(list(question.encode())).random(target.count))
+        for budget in BUDGETS:
+            for row, score in ranks.items():
+                if row != "random" or budget in RANDOM_BUDGETS:
+                    kept = score.topk(max(1, int(budget * target.count))).indices.sort().values
+                    answers[f"target, {row} {budget:.0%}"] = target.answer(question, kept)[0]
+    return dict(answers=answers, confidence=confidence)
+
+
 def show(records):
-    """Markdown table of percentages, and how well the guide's confidence tells right from wrong."""
+    """Markdown table of percentages, and how well a guide's confidence tells right from wrong."""
     kinds = Counter(r["kind"] for r in records)
     print("| | " + " | ".join(f"{kind} ({n})" for kind, n in {"all": len(records), **kinds}.items()) + " |")
     print("|---" * (len(kinds) + 2) + "|")
-    for row in records[0]["right"]:
-        cells = [[r["right"][row] for r in records if kind in ("all", r["kind"])] for kind in ["all", *kinds]]
+    for row in records[0]["answers"]:
+        cells = [[r["answers"][row] == r["answer"] for r in records if kind in ("all", r["kind"])] for kind in ["all", *kinds]]
         print(f"| {row} | " + " | ".join(f"{100 * np.mean(cell):.1f}" for cell in cells) + " |")
-    right, wrong = ([r["confidence"] for r in records if r["right"]["guide"] == x] for x in (True, False))
-    above = [(a > b) + (a == b) / 2 for a in right for b in wrong]
-    best = sorted(records, key=lambda r: -r["confidence"])[:len(records) // 2]
-    print(f"\nguide's confidence: AUROC {np.mean(above):.3f}; "
-          f"most confident half right {100 * np.mean([r['right']['guide'] for r in best]):.1f}")
+    for guide in records[0]["confidence"]:
+        best = sorted(records, key=lambda r: -r["confidence"][guide])
+        right = np.array([r["answers"][guide] == r["answer"] for r in best])
+        ranks = np.arange(len(best))
+        above = (ranks[right].sum() - right.sum() * (right.sum() - 1) / 2) / max(1, right.sum() * (~right).sum())
+        print(f"\n{guide}: AUROC of its confidence {1 - above:.3f}; "
+              f"most confident half right {100 * right[:len(right) // 2].mean():.1f}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--guide")
-    parser.add_argument("--target", help="without it only the guide answers")
+    parser.add_argument("--guides", nargs="+")
+    parser.add_argument("--target", help="without it only the guides answer")
     parser.add_argument("--set", type=pathlib.Path, default=pathlib.Path(__file__).parent.parent / "models/held-out")
     parser.add_argument("--pictures", type=int, help="the first so many")
     parser.add_argument("--part", default="0/1", help="I/N: every N-th picture from the I-th on")
-    parser.add_argument("--out", type=pathlib.Path, help="write the records here")
+    parser.add_argument("--out", type=pathlib.Path, help="write the records here, after every picture")
     parser.add_argument("--show", nargs="+", type=pathlib.Path, help="only print the table of these records")
     args = parser.parse_args()
     records = [r for p in args.show for r in json.loads(p.read_text())] if args.show else examine(args)
-    if args.out:
-        args.out.write_text(json.dumps(records))
     show(records)
 
 

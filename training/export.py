@@ -137,7 +137,7 @@ def write_vision(model, file):
     c, w, vision = model.config, file.writer, model.vision
     file.general(f"sgl demo {c.name} vision", gguf.GGUFType.MMPROJ)
     w.add_bool("clip.has_vision_encoder", True)
-    w.add_string("clip.projector_type", model.family.name)
+    w.add_string("clip.projector_type", model.family.projector)
     w.add_bool("clip.use_gelu", True)                   # the tanh form
     w.add_uint32("clip.vision.image_size", scenes.SIDE)
     w.add_uint32("clip.vision.patch_size", scenes.PATCH)

@@ -14,14 +14,15 @@ import scenes
 
 @dataclass(frozen=True)
 class Family:
-    """`name` is also llama.cpp's name of the projector; `cell` is the side of what one visual token covers, in pixels; `start` and `end` stand around the picture."""
+    """`projector` and `pre_tokenizer` are llama.cpp's names; `cell` is the side of what one visual token covers, in pixels; `start` and `end` stand around the picture."""
     name: str
+    projector: str
     cell: int
     start: str
     end: str
     filler: str                 # the special token that Hugging Face templates put where a visual token goes
     vocabulary: int             # at most, without special tokens
-    pre_tokenizer: str          # llama.cpp's name for it
+    pre_tokenizer: str
 
     @property
     def before(self):
@@ -52,6 +53,7 @@ class Family:
         return np.tile(np.arange(count), (3, 1)), count
 
 
-INTERNVL = Family("internvl", scenes.PATCH, "<img>", "</img>", "<IMG_CONTEXT>", 768, "gpt-2")
-QWEN2VL = Family("qwen2vl", 2 * scenes.PATCH, "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", 400, "qwen2")
+INTERNVL = Family("internvl", "internvl", scenes.PATCH, "<img>", "</img>", "<IMG_CONTEXT>", 768, "gpt-2")
+QWEN2VL = Family("qwen2vl", "qwen2vl_merger", 2 * scenes.PATCH, "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", 400,
+                 "qwen2")
 FAMILIES = {family.name: family for family in (INTERNVL, QWEN2VL)}

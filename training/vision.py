@@ -73,8 +73,8 @@ class QwenVision(nn.Module):
 class QwenMerger(nn.Module):
     def __init__(self, c):
         super().__init__()
-        self.fc1 = nn.Linear(4 * c.v_dim, 4 * c.v_dim)
-        self.fc2 = nn.Linear(4 * c.v_dim, c.dim)
+        self.fc1 = nn.Linear(4 * c.v_dim, 4 * c.dim)
+        self.fc2 = nn.Linear(4 * c.dim, c.dim)
 
     def forward(self, x):
         """(B, rows, columns, v_dim) -> (B, rows * columns / 4, dim)"""

@@ -1,6 +1,6 @@
 //! Every flag of `sgl run` does what its help says, also from the environment and in llama.cpp's spelling.
 
-use crate::harness::{Folder, GUIDE, LABEL, LIST, Ran, TARGET, ask, kept, report, sgl};
+use crate::harness::{FLAT, Folder, GUIDE, LABEL, LIST, NOISE, Ran, TARGET, ask, kept, report, sgl};
 
 #[test]
 fn policies_choose_differently() {
@@ -12,6 +12,32 @@ fn policies_choose_differently() {
         assert_eq!(kept.len(), 16);
         assert!(!all[..index].contains(kept), "policy {index}");
     }
+}
+
+#[test]
+fn several_pictures_share_one_budget_above_a_floor() {
+    let two = ["--image", FLAT, "--image", NOISE, "-p", "What is the label on the red circle?"];
+    let of = |floor| {
+        let report = report(&["--no-exit", "--retain", "40t", "--picture-floor", floor], &two);
+        let pictures = report["visual"]["pictures"].as_array().unwrap().clone();
+        assert!(pictures.iter().all(|picture| picture["tokens"] == 256), "{pictures:?}");
+        [0, 1].map(|picture: usize| pictures[picture]["kept"].as_u64().unwrap())
+    };
+    for (floor, least) in [("0", 0), ("0.5", 10), ("1", 20)] {
+        let kept = of(floor);
+        assert!(kept[0] + kept[1] == 40 && kept.iter().all(|&kept| kept >= least), "{floor}: {kept:?}");
+    }
+    assert_ne!(of("0"), of("1"), "the guide does not look at both alike");
+    ask(&["--picture-floor", "1.1"], &LABEL).failed(2, "must be a number from 0 to 1");
+}
+
+#[test]
+fn limits_on_visual_tokens_are_checked() {
+    let limits = ["--image-min-tokens", "9", "--image-max-tokens", "4"];
+    ask(&limits, &LABEL).failed(2, "--image-min-tokens 9 is more than --image-max-tokens 4");
+    ask(&["--guide-image-max-tokens", "0"], &LABEL).failed(2, "must be a whole number from 1 to 65536");
+    // The embedded models have one resolution.
+    assert_eq!(report(&["--image-max-tokens", "64"], &LABEL)["visual"]["tokens"], 256);
 }
 
 #[test]
