@@ -14,7 +14,7 @@ use crate::guidance::{
 use crate::llama::{LlamaError, SamplingOptions};
 use crate::media::Picture;
 use crate::timing::{Phase, Timings, ms_since};
-use crate::vlm::{Finish, Generation, GenerationOptions, Prepared, Role, Vlm, VlmError, VlmOptions};
+use crate::vlm::{Finish, Generation, GenerationOptions, Prepared, Prompt, Role, Vlm, VlmError, VlmOptions};
 use serde::Serialize;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -207,6 +207,8 @@ pub struct Attention {
     pub importance: Importance,
     /// Where the tokens lie.
     pub places: Vec<Place>,
+    /// Whole pictures and tiles ([`Prompt::tiles`]).
+    pub tiles: Vec<Place>,
 }
 
 /// Visual tokens selected for the target.
@@ -216,6 +218,8 @@ pub struct Selection {
     pub kept: Kept,
     /// Where all of them lie.
     pub places: Vec<Place>,
+    /// Whole pictures and tiles ([`Prompt::tiles`]).
+    pub tiles: Vec<Place>,
     /// The guide's attention carried over to them, if it ran.
     pub importance: Option<Importance>,
 }
@@ -309,20 +313,20 @@ impl Pipeline {
             None => (None, None),
         };
 
-        let select = |places: &[Place], look: Option<&Look>| Selection::make(request, retain, places, look);
+        let select = |prompt: &Prompt, look: Option<&Look>| Selection::make(request, prompt, look.map(Look::seen));
         let exited = look.as_ref().filter(|_| exit.is_some_and(|exit| exit.exited));
         let (source, generation, kept, selection);
         if let Some(look) = exited {
             (trace.on_event)(Event::Text(&look.generation.text));
             source = Source::Guide;
-            selection = select(look.prepared.prompt.places(), Some(look))?;
+            selection = select(&look.prepared.prompt, Some(look))?;
             kept = Kept::all(selection.places.len());
             generation = look.generation.clone();
         } else {
             let prepared = trace.prepare(&mut self.target, request, Phase::TargetEncode).map_err(in_target)?;
-            let places = prepared.prompt.places();
+            let prompt = &prepared.prompt;
             source = Source::Target;
-            selection = if guided { select(places, look.as_ref())? } else { Selection::of_all(places) };
+            selection = if guided { select(prompt, look.as_ref())? } else { Selection::of_all(prompt) };
             kept = selection.kept.clone();
             let sampling = request.sampling.clone();
             let options = GenerationOptions { n_predict: request.n_predict, sampling, observe: false };
@@ -352,27 +356,35 @@ impl Pipeline {
             models: ModelNames { guide: self.guide.as_ref().map(file_name), target: file_name(&self.target) },
         };
         let attention = look.and_then(|look| {
-            let places = look.prepared.prompt.places().to_vec();
-            Some(Attention { importance: look.generation.importance?, places })
+            let prompt = &look.prepared.prompt;
+            let (places, tiles) = (prompt.places().to_vec(), prompt.tiles());
+            Some(Attention { importance: look.generation.importance?, places, tiles })
         });
         Ok(Outcome { report, attention, selection: (!request.pictures.is_empty()).then_some(selection) })
     }
 }
 
 impl Selection {
-    fn of_all(places: &[Place]) -> Self {
-        Self { kept: Kept::all(places.len()), places: places.to_vec(), importance: None }
-    }
-
-    /// The tokens at `places` that the policy keeps, by the guide's attention carried over to them.
-    fn make(request: &Request, retain: Retain, places: &[Place], look: Option<&Look>) -> Result<Self> {
-        let importance = look.map(|look| {
-            let carry = Carry::new(look.prepared.prompt.places(), places);
-            look.importance().carried(places.len(), |mass| carry.apply(mass))
+    /// The visual tokens of `prompt` that the policy of `request` keeps, by attention that was `seen` on the tokens at
+    /// these places, of any model that read the same pictures.
+    ///
+    /// # Errors
+    /// [`PipelineError::Guidance`]: the policy needs attention that was not seen.
+    pub fn make(request: &Request, prompt: &Prompt, seen: Option<(&Importance, &[Place])>) -> Result<Self> {
+        let places = prompt.places();
+        let importance = seen.map(|(importance, seen)| {
+            let carry = Carry::new(seen, places);
+            importance.carried(places.len(), |mass| carry.apply(mass))
         });
         let pictures = picture_sizes(places);
+        let retain = request.retain.unwrap_or(Retain::Share(1.0));
         let kept = request.policy.select_of(&pictures, importance.as_ref(), retain, request.picture_floor)?;
-        Ok(Self { kept, places: places.to_vec(), importance })
+        Ok(Self { kept, importance, ..Self::of_all(prompt) })
+    }
+
+    fn of_all(prompt: &Prompt) -> Self {
+        let places = prompt.places().to_vec();
+        Self { kept: Kept::all(places.len()), places, tiles: prompt.tiles(), importance: None }
     }
 
     fn counts(&self, kept: &Kept) -> Vec<PictureReport> {
@@ -410,6 +422,11 @@ impl Look {
 
     fn importance(&self) -> &Importance {
         self.generation.importance.as_ref().expect("the guide is always observed")
+    }
+
+    /// Attention, and where the tokens lie that it was on.
+    fn seen(&self) -> (&Importance, &[Place]) {
+        (self.importance(), self.prepared.prompt.places())
     }
 
     fn report(&self) -> GuideReport {

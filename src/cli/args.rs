@@ -4,7 +4,7 @@ use super::spelling;
 use super::values::{self, DeviceList, GpuLayers};
 use clap::builder::NonEmptyStringValueParser;
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use sgl::guidance::{Consistency, DEFAULT_PICTURE_FLOOR, Policy, Retain};
 use sgl::llama::{CacheType, FlashAttention};
 use sgl::pipeline::{DEFAULT_CONSISTENCY_RETAIN, DEFAULT_EXIT_THRESHOLD, DEFAULT_RETAIN};
@@ -271,6 +271,26 @@ pub struct ExplainArgs {
     /// Heat map to write (PNG); of several pictures, each gets its number: heat-1.png, heat-2.png
     #[arg(long, value_name = "FILE", default_value = "heat.png", help_heading = "Output")]
     pub out: PathBuf,
+    /// Also write the attention of each layer of the guide: heat-layers.png
+    #[arg(long, help_heading = "Output")]
+    pub layers: bool,
+    /// Also let the target read all visual tokens and draw its own attention beside the guide's
+    #[arg(long, help_heading = "Output")]
+    pub compare: bool,
+    /// Show the heat map in the terminal: when it can (auto), never, or always in the way that is named
+    #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
+    pub show: Show,
+}
+
+/// Whether and how pictures are shown in the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Show {
+    Auto,
+    Never,
+    Kitty,
+    Iterm2,
+    Sixel,
+    Blocks,
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,7 @@
 
 use super::args::DemoArgs;
 use super::error::{Exit, Failure};
-use super::explain::{draw, save};
+use super::explain::{Explanation, save};
 use super::interrupt::Interrupt;
 use super::output::{Console, Output};
 use super::progress::Progress;
@@ -102,9 +102,9 @@ impl Demo {
             alone_ms += alone.ms;
             guided_ms += guided.ms;
             self.print(&rows(question_text, &alone, &guided));
-            let map = draw(&guided.outcome, std::slice::from_ref(picture), Policy::Global)?;
+            let explanation = Explanation::new(&guided.outcome, &question_text.question, Policy::Global, None)?;
             let path = folder.join(format!("{name}-{number}.png"));
-            map.iter().try_for_each(|map| save(&path, map))?;
+            save(&path, &explanation.heat_map(picture, 0)?)?;
             maps.push(path);
         }
         self.print(&footer(alone_ms, guided_ms, &maps));

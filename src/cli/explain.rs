@@ -3,20 +3,28 @@
 //! An early exit is off unless `--exit-threshold` is on the command line: who asks for the map wants to see what the target
 //! reads. The guide runs in any case, also for policies that ignore its attention.
 
-use super::args::ExplainArgs;
+mod compare;
+mod drawing;
+mod show;
+mod tokens;
+
+pub use drawing::Explanation;
+
+use self::compare::Oracle;
+use self::tokens::PictureTokens;
+use super::args::{ExplainArgs, Show};
 use super::error::{Exit, Failure};
 use super::output::{Console, Output, json_line};
 use super::report;
 use super::resolve::{Pair, request, usage};
-use super::run::{Answer, open};
+use super::run::{Answer, load, open};
 use serde::Serialize;
-use sgl::explain::{encode_png, overlay};
-use sgl::geometry::{Place, Rect};
-use sgl::guidance::{Importance, Policy};
-use sgl::media::Picture;
 use sgl::pair::write_atomically;
-use sgl::pipeline::{Outcome, Report};
+use sgl::pipeline::Report;
 use std::path::{Path, PathBuf};
+
+/// Bytes of encoder outputs that the target keeps, so that it need not read the pictures twice for a comparison.
+const COMPARED_BYTES: usize = 1 << 30;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -24,63 +32,76 @@ struct Explained<'a> {
     #[serde(flatten)]
     report: &'a Report,
     heat_maps: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layer_maps: Option<Vec<String>>,
+    pictures: Vec<PictureTokens>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comparison: Option<&'a Oracle>,
 }
 
 pub fn run(args: &ExplainArgs, console: &Console) -> Result<(), Failure> {
     let n_pictures = args.run.question.image.len();
-    let paths = places(&args.out, n_pictures)?;
+    let (heat_maps, layer_maps) = places(&args.out, n_pictures, args.layers)?;
     let mut request = request(&args.run)?;
-    let pair = Pair::of(&args.run)?;
+    let mut pair = Pair::of(&args.run)?;
     if n_pictures == 0 {
         return Err(usage("there is no picture to explain; add --image"));
     }
     if pair.guide.is_none() {
         return Err(usage("without a guide there is nothing to explain; add --guide and --guide-mmproj"));
     }
+    let is_json = args.run.answer.json;
+    if is_json && !matches!(args.show, Show::Auto | Show::Never) {
+        return Err(usage("--show names how to draw in the terminal, and --json is for programs; leave one out"));
+    }
     if !args.run.given.iter().any(|flag| flag == "--exit-threshold") {
         request.exit = None;
+    }
+    if args.compare {
+        pair.target.encoder_cache_bytes = COMPARED_BYTES;
     }
     request.always_guide = true;
     request.pictures = open(&args.run.question.image)?;
 
-    let mut answer = Answer { output: Output::default(), streams: !args.run.answer.json, needs_reader: false };
-    let Some(outcome) = answer.get(pair, &request, console)? else { return Ok(()) };
-    let maps = draw(&outcome, &request.pictures, request.policy)?;
-    for (path, map) in paths.iter().zip(&maps) {
-        save(path, map)?;
+    let progress = console.progress();
+    let mut pipeline = load(pair, &progress).inspect_err(|_| progress.clear())?;
+    let mut answer = Answer { output: Output::default(), streams: !is_json, needs_reader: false };
+    let Some(outcome) = answer.ask(&mut pipeline, &request, &progress)? else { return Ok(()) };
+    let compare = || Oracle::ask(&mut pipeline, &request, &outcome, &console.progress());
+    let oracle = args.compare.then(compare).transpose()?;
+    let explanation = Explanation::new(&outcome, &args.run.question.prompt, request.policy, oracle.as_ref())?;
+
+    let write = |path: &PathBuf, png: Vec<u8>| {
+        save(path, &png)?;
         console.say(format_args!("wrote {}", path.display()));
+        Ok::<(), Failure>(())
+    };
+    for ((path, picture), number) in heat_maps.iter().zip(&request.pictures).zip(0..) {
+        if let Some(protocol) = show::protocol(args.show, is_json) {
+            console.say(explanation.shown(picture, number, protocol, show::columns())?);
+        }
+        write(path, explanation.heat_map(picture, number)?)?;
     }
-    if args.run.answer.json {
-        let heat_maps = paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
-        answer.output.write(&json_line(&Explained { report: &outcome.report, heat_maps })?);
+    for ((path, picture), number) in layer_maps.iter().flatten().zip(&request.pictures).zip(0..) {
+        write(path, explanation.layer_map(picture, number)?)?;
+    }
+    if is_json {
+        let names = |paths: &[PathBuf]| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        let pictures = request.pictures.iter().enumerate();
+        answer.output.write(&json_line(&Explained {
+            report: &outcome.report,
+            heat_maps: names(&heat_maps),
+            layer_maps: layer_maps.as_deref().map(names),
+            pictures: pictures.map(|(number, picture)| explanation.tokens(picture, number, args.layers)).collect(),
+            comparison: oracle.as_ref(),
+        })?);
     }
     answer.output.finish()?;
     console.say(report::summary(&outcome.report));
+    if let Some(oracle) = &oracle {
+        console.say(oracle.summary());
+    }
     Ok(())
-}
-
-/// One PNG per picture: the scores that `policy` ranks by, or the global ones, and the tokens that it selected.
-pub fn draw(outcome: &Outcome, pictures: &[Picture], policy: Policy) -> Result<Vec<Vec<u8>>, Failure> {
-    let Some((selection, importance)) =
-        outcome.selection.as_ref().and_then(|selection| Some((selection, selection.importance.as_ref()?)))
-    else {
-        return Err(Failure::new(
-            Exit::Models,
-            "the guide has not looked at the pictures, so there is nothing to draw",
-        ));
-    };
-    let scores = scores(importance, policy);
-    let maps = pictures.iter().enumerate().map(|(number, picture)| {
-        // Tokens on padding alone show nothing.
-        let is_shown = |place: &Place| place.picture == number && place.rect.intersection(&Rect::WHOLE).area() > 0.0;
-        let tokens: Vec<usize> = (0..scores.len()).filter(|&token| is_shown(&selection.places[token])).collect();
-        let rects: Vec<Rect> = tokens.iter().map(|&token| selection.places[token].rect).collect();
-        let shown: Vec<f64> = tokens.iter().map(|&token| scores[token]).collect();
-        let is_kept = |token: &usize| selection.kept.indices().binary_search(token).is_ok();
-        let kept: Vec<usize> = (0..tokens.len()).filter(|&index| is_kept(&tokens[index])).collect();
-        Ok(encode_png(&overlay(picture.width(), picture.height(), picture.rgb(), &rects, &shown, &kept)?)?)
-    });
-    maps.collect()
 }
 
 /// # Errors
@@ -89,16 +110,8 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_atomically(path, bytes).map_err(|error| cannot_write(path, error))
 }
 
-fn scores(importance: &Importance, policy: Policy) -> Vec<f64> {
-    match policy {
-        Policy::Layer(layer) => importance.layer(layer).map(<[f64]>::to_vec),
-        _ => None,
-    }
-    .unwrap_or_else(|| importance.global())
-}
-
-/// Where the maps go; checked before a model is loaded.
-fn places(out: &Path, n_pictures: usize) -> Result<Vec<PathBuf>, Failure> {
+/// Where the heat maps and the maps of layers go; checked before a model is loaded.
+fn places(out: &Path, n_pictures: usize, layers: bool) -> Result<(Vec<PathBuf>, Option<Vec<PathBuf>>), Failure> {
     let is_png = out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
     let (Some(stem), true) = (out.file_stem(), is_png) else {
         return Err(usage(format!("--out {} is no name for a PNG picture; let it end in .png", out.display())));
@@ -107,20 +120,22 @@ fn places(out: &Path, n_pictures: usize) -> Result<Vec<PathBuf>, Failure> {
     if !folder.is_dir() {
         return Err(cannot_write(out, format!("there is no folder {}; create it", folder.display())));
     }
-    let paths: Vec<PathBuf> = match n_pictures {
-        0 | 1 => vec![out.to_owned()],
-        _ => {
-            let numbered = |number: usize| {
-                let mut name = stem.to_owned();
-                name.push(format!("-{number}.png"));
-                out.with_file_name(name)
-            };
-            (1..=n_pictures).map(numbered).collect()
-        }
+    let with = |ending: String| {
+        let mut name = stem.to_owned();
+        name.push(ending);
+        out.with_file_name(name)
     };
-    match paths.iter().find(|path| path.is_dir()) {
+    let maps: Vec<PathBuf> = match n_pictures {
+        0 | 1 => vec![out.to_owned()],
+        _ => (1..=n_pictures).map(|number| with(format!("-{number}.png"))).collect(),
+    };
+    let layers = layers.then(|| match n_pictures {
+        0 | 1 => vec![with("-layers.png".to_owned())],
+        _ => (1..=n_pictures).map(|number| with(format!("-{number}-layers.png"))).collect::<Vec<PathBuf>>(),
+    });
+    match maps.iter().chain(layers.iter().flatten()).find(|path| path.is_dir()) {
         Some(path) => Err(cannot_write(path, "it is a folder; name a file")),
-        None => Ok(paths),
+        None => Ok((maps, layers)),
     }
 }
 
@@ -134,20 +149,26 @@ mod tests {
 
     #[test]
     fn several_maps_are_numbered() {
-        let names = |out: &str, n| {
-            places(Path::new(out), n).map(|paths| paths.iter().map(|p| p.display().to_string()).collect())
+        let names = |out: &str, n, layers| {
+            let (maps, layers) = places(Path::new(out), n, layers).unwrap();
+            maps.into_iter()
+                .chain(layers.into_iter().flatten())
+                .map(|path| path.display().to_string())
+                .collect::<Vec<_>>()
         };
-        assert_eq!(names("heat.png", 1).unwrap(), ["heat.png".to_owned()] as [String; 1]);
-        let two: Vec<String> = names("src/map.of.PNG", 2).unwrap();
-        assert_eq!(two, ["src/map.of-1.png", "src/map.of-2.png"]);
+        assert_eq!(names("heat.png", 1, false), ["heat.png"]);
+        assert_eq!(names("heat.png", 1, true), ["heat.png", "heat-layers.png"]);
+        assert_eq!(names("src/map.of.PNG", 2, false), ["src/map.of-1.png", "src/map.of-2.png"]);
+        let four = ["heat-1.png", "heat-2.png", "heat-1-layers.png", "heat-2-layers.png"];
+        assert_eq!(names("heat.png", 2, true), four);
     }
 
     #[test]
     fn bad_places_are_refused() {
         for out in ["heat", "heat.jpg", "-", "src/", "src", ".png", "/"] {
-            assert_eq!(places(Path::new(out), 1).unwrap_err().exit, Exit::Usage, "{out}");
+            assert_eq!(places(Path::new(out), 1, true).unwrap_err().exit, Exit::Usage, "{out}");
         }
-        assert_eq!(places(Path::new("no such folder/heat.png"), 1).unwrap_err().exit, Exit::Output);
-        assert_eq!(places(Path::new("Cargo.toml/heat.png"), 1).unwrap_err().exit, Exit::Output);
+        assert_eq!(places(Path::new("no such folder/heat.png"), 1, false).unwrap_err().exit, Exit::Output);
+        assert_eq!(places(Path::new("Cargo.toml/heat.png"), 1, false).unwrap_err().exit, Exit::Output);
     }
 }

@@ -82,7 +82,7 @@ fn unpruned_ms(report: &Report) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sgl::pipeline::{GuideReport, ModelNames, VisualReport};
+    use sgl::pipeline::{GuideReport, ModelNames, PictureReport, VisualReport};
     use sgl::vlm::Finish;
 
     fn report() -> Report {
@@ -101,7 +101,15 @@ mod tests {
             source: Source::Target,
             finish: Finish::Stop,
             exit: Some(ExitDecision::ruled_out(0.7, 0.98)),
-            visual: VisualReport { tokens: 256, kept: 64, retain: 0.25, kept_indices: (0..64).collect() },
+            visual: VisualReport {
+                tokens: 256,
+                kept: 64,
+                retain: 0.25,
+                pictures: vec![PictureReport { tokens: 256, kept: 64 }],
+                encoded: 2,
+                reused: 0,
+                kept_indices: (0..64).collect(),
+            },
             guide: Some(GuideReport { answer: "8".into(), tokens: 2 }),
             timings_ms,
             prompt_tokens: 96,
@@ -136,7 +144,15 @@ mod tests {
     fn a_target_alone() {
         let timings_ms =
             Timings { target_prefill: Some(5.0), target_decode: Some(1.0), total: 6.5, ..Timings::default() };
-        let visual = VisualReport { tokens: 0, kept: 0, retain: 1.0, kept_indices: vec![] };
+        let visual = VisualReport {
+            tokens: 0,
+            kept: 0,
+            retain: 1.0,
+            pictures: vec![],
+            encoded: 0,
+            reused: 0,
+            kept_indices: vec![],
+        };
         assert_eq!(
             summary(&Report { guide: None, exit: None, timings_ms, visual, ..report() }),
             "target answered; target prefill 5.0 ms, decode 1.0 ms; total 6.5 ms"

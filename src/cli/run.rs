@@ -69,7 +69,18 @@ impl Answer {
     /// Loads the models and runs the request; `None` when the reader has left.
     pub fn get(&mut self, pair: Pair, request: &Request, console: &Console) -> Result<Option<Outcome>, Failure> {
         let progress = console.progress();
-        let outcome = load(pair, &progress).and_then(|mut pipeline| self.stream(&mut pipeline, request, &progress));
+        let mut pipeline = load(pair, &progress).inspect_err(|_| progress.clear())?;
+        self.ask(&mut pipeline, request, &progress)
+    }
+
+    /// Runs the request on loaded models; `None` when the reader has left.
+    pub fn ask(
+        &mut self,
+        pipeline: &mut Pipeline,
+        request: &Request,
+        progress: &Progress,
+    ) -> Result<Option<Outcome>, Failure> {
+        let outcome = self.stream(pipeline, request, progress);
         progress.clear();
         match &outcome {
             Ok(outcome) if self.streams && outcome.report.answer.is_empty() => self.output.write("\n"),

@@ -38,6 +38,16 @@ impl Rect {
             y1: self.y1.min(other.y1),
         }
     }
+
+    /// The least rectangle that covers both.
+    pub fn union(&self, other: &Self) -> Self {
+        Self {
+            x0: self.x0.min(other.x0),
+            y0: self.y0.min(other.y0),
+            x1: self.x1.max(other.x1),
+            y1: self.y1.max(other.y1),
+        }
+    }
 }
 
 /// How a model sees a picture: models that tile show it as a whole beside the tiles.

@@ -89,6 +89,17 @@ impl Prompt {
         &self.places
     }
 
+    /// What the vision encoder reads at once, in prompt order: whole pictures, and tiles of the detail level. Tokens on
+    /// padding widen a tile beyond its picture.
+    pub fn tiles(&self) -> Vec<Place> {
+        let tile = |piece: &Piece| {
+            let Piece::Image { rows, .. } = piece else { return None };
+            let tokens = self.rows.get(rows.clone())?.iter().filter_map(|row| self.places.get(row.visual?));
+            tokens.copied().reduce(|tile, token| Place { rect: tile.rect.union(&token.rect), ..tile })
+        };
+        self.pieces.iter().filter_map(tile).collect()
+    }
+
     /// Position of every visual token, `[n_visual]`.
     pub(super) fn visual_positions(&self) -> Vec<Position> {
         self.rows.iter().filter(|row| row.visual.is_some()).map(|row| row.position).collect()

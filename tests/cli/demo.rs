@@ -38,7 +38,7 @@ fn it_needs_nothing() {
     assert_eq!(by("  with guide ").concat(), guided.concat());
     for number in 1..=3 {
         let map = image::open(folder.path().join(format!("sgl-demo/flat-{number}.png"))).unwrap();
-        assert_eq!(map.width(), 2 * 448 + 12);
+        assert_eq!(map.width(), 2 * 448 + 3 * 16);
     }
     assert_eq!(folder.files(), ["sgl-demo"]);
 }
