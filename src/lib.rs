@@ -11,6 +11,7 @@
 
 pub mod chat;
 pub mod explain;
+pub mod fixtures;
 pub mod geometry;
 pub mod gguf;
 pub mod guidance;

@@ -54,6 +54,7 @@ pub(super) fn check_text(metadata: &Metadata, architecture: &str, repeated: Opti
     if let Some(head_size) = number("attention.key_length").or_else(even_share).filter(|_| n_heads.is_some()) {
         range("rope.dimension_count", 0, head_size)?;
     }
+    check_pictures(metadata, architecture)?;
     let scaling = key("rope.scaling.type");
     if let Some(name) = metadata.text(&scaling) {
         let known = ["none", "linear", "yarn", "longrope"].contains(&name.as_str());
@@ -65,6 +66,25 @@ pub(super) fn check_text(metadata: &Metadata, architecture: &str, repeated: Opti
         Some(token) => {
             defect("tokenizer.ggml.tokens", format_args!("a list with {token:?} twice"), "a list without repetitions")
         }
+    }
+}
+
+/// Checks what graphs assert once a picture is read: `qwen3vl.cpp`, `qwen3vlmoe.cpp`, `glm4.cpp`, `glm4-moe.cpp` in
+/// `src/models/`.
+fn check_pictures(metadata: &Metadata, architecture: &str) -> Sane {
+    let key = |name: &str| format!("{architecture}.{name}");
+    match architecture {
+        "qwen3vl" | "qwen3vlmoe" => {
+            let n_layers = metadata.number(&key("block_count")).unwrap_or(MAX_LAYERS);
+            in_range(metadata, &key("n_deepstack_layers"), 0, n_layers.saturating_sub(1))
+        }
+        "glm4" | "glm4moe" => {
+            let key = key("rope.dimension_sections");
+            let sections = metadata.numbers(&key).unwrap_or_default();
+            let has_places = matches!(sections[..], [time, rows, ..] if time > 0 && rows > 0);
+            require(has_places, key, format_args!("{sections:?}"), "numbers above 0 for time and rows")
+        }
+        _ => Ok(()),
     }
 }
 
@@ -92,7 +112,49 @@ pub(super) fn check_projector(metadata: &Metadata, projector_type: &str, tensors
         require(width.is_multiple_of(n_heads), key("embedding_length"), width, right)?;
     }
     require(tensors.contains_key(PATCHES), PATCHES, "missing", "there")?;
-    if projector_type == "internvl" { check_internvl(metadata, tensors) } else { Ok(()) }
+    if projector_type == "internvl" {
+        check_internvl(metadata, tensors)?;
+    }
+    check_grid(metadata, projector_type, tensors)
+}
+
+/// Checks what preprocessors (`mtmd-image.cpp`) and graphs take for granted about grids of patches and tiles.
+fn check_grid(metadata: &Metadata, projector_type: &str, tensors: &BTreeMap<String, Tensor>) -> Sane {
+    let key = |name: &str| format!("clip.vision.{name}");
+    let number = |name: &str| metadata.number(&key(name)).unwrap_or(0);
+    let (image, patch) = (number("image_size"), number("patch_size"));
+    match projector_type {
+        "internvl" | "gemma3" | "idefics3" if image > 0 && patch > 0 => {
+            let scale = number("projector.scale_factor");
+            let whole = scale == 0 || (image / patch).is_multiple_of(scale);
+            let right = format!("a divisor of {}, the patches along a side", image / patch);
+            require(whole, key("projector.scale_factor"), scale, right)
+        }
+        "qwen2vl_merger" | "qwen2.5vl_merger" | "qwen3vl_merger" | "glm4v" => {
+            in_range(metadata, &key("spatial_merge_size"), 2, 2)
+        }
+        "mlp" if image > 0 => {
+            let sides = metadata.numbers(&key("image_grid_pinpoints")).unwrap_or_default();
+            let odd = sides.iter().find(|&&side| side <= 0 || !side.unsigned_abs().is_multiple_of(image));
+            odd.map_or(Ok(()), |side| {
+                defect(
+                    key("image_grid_pinpoints"),
+                    format_args!("a list with {side}"),
+                    format_args!("multiples of {image}"),
+                )
+            })
+        }
+        "resampler" => match tensors.get("resampler.proj.weight").and_then(|tensor| tensor.dims.first()) {
+            Some(&width) => require(
+                width.is_multiple_of(128),
+                "the width of resampler.proj.weight",
+                width,
+                "a multiple of the 128 of a head",
+            ),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// Checks the types of what clip.cpp reads for every encoder, and for InternVL's; `gguf_kv::get_val` asserts them.
@@ -126,8 +188,8 @@ fn check_types(metadata: &Metadata, projector_type: &str) -> Sane {
 fn check_internvl(metadata: &Metadata, tensors: &BTreeMap<String, Tensor>) -> Sane {
     let number = |name: &str| metadata.number(&format!("clip.vision.{name}"));
     let max_tiles = number("preproc_max_tiles").unwrap_or(12);
-    in_range(metadata, "clip.vision.preproc_max_tiles", 0, MAX_TILES)?;
-    in_range(metadata, "clip.vision.preproc_min_tiles", 0, max_tiles)?;
+    in_range(metadata, "clip.vision.preproc_max_tiles", 1, MAX_TILES)?;
+    in_range(metadata, "clip.vision.preproc_min_tiles", 1, max_tiles)?;
     // Where one of these is absent clip.cpp says so.
     let (Some(width), Some(patch), Some(image), Some(n_layers)) =
         (number("embedding_length"), number("patch_size"), number("image_size"), number("block_count"))
@@ -408,7 +470,8 @@ mod tests {
             ("clip.vision.embedding_length", 0, 16, "[14, 14, 3, 8] and must be of shape [14, 14, 3, 16];"),
             ("clip.vision.block_count", 0, 0, "is 0 and must be 1 or more"),
             ("clip.vision.block_count", 0, 3, r#""v.blk.2.attn_qkv.weight" of mmproj.gguf is missing and must be"#),
-            ("clip.vision.preproc_min_tiles", 0, 13, "is 13 and must be from 0 to 12;"),
+            ("clip.vision.preproc_min_tiles", 0, 13, "is 13 and must be from 1 to 12;"),
+            ("clip.vision.preproc_min_tiles", 0, 0, "is 0 and must be from 1 to 12;"),
             (epsilon, 0, (-1f32).to_bits(), "is -1 and must be a small positive number;"),
             (epsilon, 0, f32::NAN.to_bits(), "is not finite"),
             (epsilon, -4, 4, "is of GGUF type 4 and must be float32;"),
@@ -437,6 +500,59 @@ mod tests {
             with(projector_type).unwrap();
         }
         check_refused(with("gemma3"), "clip.vision.attention.head_count");
+    }
+
+    #[test]
+    fn text_models_that_stop_at_the_first_picture_are_refused() {
+        let mmproj = Fixture::mmproj(32).parse().unwrap();
+        let check = |text: Fixture| check_target(&text.parse().unwrap(), &mmproj);
+        for architecture in ["glm4", "glm4moe"] {
+            let text = || Fixture::text_model(architecture, 32);
+            let key = format!("{architecture}.rope.dimension_sections");
+            check(text().numbers(&key, &[4, 6, 6, 0])).unwrap();
+            check_refused(check(text()), r#"rope.dimension_sections" of file.gguf is [] and must be numbers above 0"#);
+            check_refused(check(text().numbers(&key, &[16, 0, 0, 0])), "is [16, 0, 0, 0] and must be numbers above 0");
+        }
+        for architecture in ["qwen3vl", "qwen3vlmoe"] {
+            let text =
+                |n| Fixture::text_model(architecture, 32).number(&format!("{architecture}.n_deepstack_layers"), n);
+            check(text(0)).unwrap();
+            check_refused(check(text(2)), r#"n_deepstack_layers" of file.gguf is 2 and must be from 0 to 1;"#);
+        }
+    }
+
+    #[test]
+    fn grids_that_do_not_come_out_even_are_refused() {
+        let text = Fixture::text_model("llama", 32).parse().unwrap();
+        let check = |projector_type: &str, add: &dyn Fn(Fixture) -> Fixture| {
+            let mmproj = Fixture::mmproj_without_tensors(projector_type)
+                .number("clip.vision.embedding_length", 8)
+                .number("clip.vision.attention.head_count", 2)
+                .tensor("v.patch_embd.weight", &[14, 14, 3, 8], 0);
+            check_target(&text, &add(mmproj).parse().unwrap())
+        };
+        for projector_type in ["gemma3", "idefics3"] {
+            let scaled =
+                |scale| check(projector_type, &|mmproj| mmproj.number("clip.vision.projector.scale_factor", scale));
+            scaled(4).unwrap();
+            check_refused(scaled(3), r#"scale_factor" of file.gguf is 3 and must be a divisor of 32, the patches"#);
+        }
+        for projector_type in ["qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger", "glm4v"] {
+            let merged =
+                |merge| check(projector_type, &|mmproj| mmproj.number("clip.vision.spatial_merge_size", merge));
+            merged(2).unwrap();
+            check_refused(merged(3), r#"spatial_merge_size" of file.gguf is 3 and must be from 2 to 2;"#);
+        }
+        let pinned = |side| check("mlp", &|mmproj| mmproj.numbers("clip.vision.image_grid_pinpoints", &[448, side]));
+        pinned(896).unwrap();
+        check_refused(
+            pinned(900),
+            r#"image_grid_pinpoints" of file.gguf is a list with 900 and must be multiples of 448;"#,
+        );
+        check_refused(pinned(0), "is a list with 0 and must be");
+        let resampled =
+            |width| check("resampler", &|mmproj| mmproj.tensor("resampler.proj.weight", &[width, width], 0));
+        check_refused(resampled(192), "resampler.proj.weight\" of file.gguf is 192 and must be a multiple of the 128");
     }
 
     #[test]

@@ -185,12 +185,12 @@ fn widths_count_every_embedding_plane() {
     let width = |fixture: Fixture| fixture.parse().unwrap().summary().projector.as_ref().unwrap().output_width;
     let mut qwen3vl = Fixture::mmproj_without_tensors("qwen3vl_merger").tensor("mm.2.bias", &[32], 0);
     qwen3vl = qwen3vl.tensor("v.patch_embd.weight", &[14, 14, 3, 8], 0);
-    for layer in [5, 11, 17] {
+    let text = Fixture::text_model("qwen3vl", 32).number("qwen3vl.n_deepstack_layers", 1);
+    for (layer, expected) in [(5, 64), (11, 96), (17, 128)] {
         qwen3vl = qwen3vl.tensor(&format!("v.deepstack.{layer}.fc1.weight"), &[8, 8], 0);
+        assert_eq!(width(qwen3vl.clone()), Some(expected));
+        assert_eq!(target(&text, &qwen3vl).is_ok(), expected == 64);
     }
-    assert_eq!(width(qwen3vl.clone()), Some(128));
-    let text = Fixture::text_model("qwen3vl", 32).number("qwen3vl.n_deepstack_layers", 3);
-    target(&text, &qwen3vl).unwrap();
     let message = refusal(target(&Fixture::text_model("qwen3vl", 32), &qwen3vl));
     assert!(message.contains("width 128") && message.contains("width 32"), "{message}");
 

@@ -115,10 +115,12 @@ impl Model {
     /// Text of the BOS and of the EOS token as chat templates write them; empty where there is none.
     pub fn bos_eos(&self) -> (String, String) {
         let vocab = self.inner.vocab();
-        let text = |token: LlamaToken| match vocab.text(token) {
-            Some(text) if token.0 >= 0 => text.to_string_lossy().into_owned(),
-            _ => String::new(),
-        };
+        // llama.cpp throws for the number of a token that the vocabulary does not have.
+        let text =
+            |token: LlamaToken| match Some(token).filter(|token| token.0 >= 0).and_then(|token| vocab.text(token)) {
+                Some(text) => text.to_string_lossy().into_owned(),
+                None => String::new(),
+            };
         (text(vocab.bos()), text(vocab.eos()))
     }
 

@@ -1,5 +1,6 @@
 //! Contexts on the demo pair, and an observer of the softmax nodes that runs beside the export.
 
+use crate::fixtures::Draft;
 use crate::llama::{
     Batch, Chunk, Chunks, Context, ContextOptions, FlashAttention, LayerMass, Model, ModelOptions, Position, Token,
     Vision, VisionOptions,
@@ -22,6 +23,14 @@ pub fn models_dir() -> PathBuf {
 pub fn load_model(name: &str) -> Arc<Model> {
     let options = ModelOptions { n_gpu_layers: Some(0), ..ModelOptions::default() };
     Model::load(&models_dir().join(format!("{name}.gguf")), options).unwrap()
+}
+
+/// A text model without vocabulary.
+pub fn load_draft(draft: Draft) -> Arc<Model> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.gguf");
+    draft.file.save(&path).unwrap();
+    Model::load(&path, ModelOptions { n_gpu_layers: Some(0), ..ModelOptions::default() }).unwrap()
 }
 
 pub fn load_vision(name: &str) -> Vision {

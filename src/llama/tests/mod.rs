@@ -3,7 +3,7 @@
 
 mod architectures;
 mod export;
+mod families;
 mod fidelity;
-mod fixtures;
 mod geometry;
 mod harness;
