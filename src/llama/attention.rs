@@ -23,7 +23,7 @@ pub(super) struct Tap {
 
 #[derive(Default)]
 struct Watched {
-    index_of: HashMap<Position, u32>,
+    index_of: HashMap<[sys::llama_pos; 3], u32>,
     n_watched: usize,
     layers: BTreeMap<u32, Vec<f32>>,
     // Layers that share a KV cache report the same positions: the cells found for the last ones are kept.
@@ -34,7 +34,7 @@ struct Watched {
 impl Tap {
     /// Starts (or restarts at zero) collecting for a sequence.
     pub fn watch(&mut self, sequence: sys::llama_seq_id, positions: &[Position]) {
-        let index_of = positions.iter().zip(0..).map(|(&position, index)| (position, index)).collect();
+        let index_of = positions.iter().zip(0..).map(|(position, index)| (position.in_cell(), index)).collect();
         let watched = Watched { index_of, n_watched: positions.len(), ..Watched::default() };
         self.watched.insert(sequence, watched);
     }
@@ -57,7 +57,7 @@ impl Tap {
             watched.last_positions.extend_from_slice(positions);
             watched.cells.clear();
             for (cell, position) in positions.chunks_exact(3).enumerate() {
-                if let Some(&index) = watched.index_of.get(&Position::from_cell(position)) {
+                if let Some(&index) = watched.index_of.get(position) {
                     watched.cells.push((cell as u32, index));
                 }
             }

@@ -15,19 +15,19 @@ pub struct Position {
     pub y: i32,
     /// Column in the picture (M-RoPE), else 0.
     pub x: i32,
+    /// Fourth number of models that have one (HunyuanVL: which picture), else 0. KV cells do not remember it.
+    pub z: i32,
 }
 
 impl Position {
     /// The position of a text token, or of any token of a model with one position per token.
     pub fn sequential(t: i32) -> Self {
-        Self { t, y: 0, x: 0 }
+        Self { t, y: 0, x: 0, z: 0 }
     }
 
-    pub(super) fn from_cell(cell: &[sys::llama_pos]) -> Self {
-        match *cell {
-            [t, y, x] => Self { t, y, x },
-            _ => Self { t: -1, y: 0, x: 0 },
-        }
+    /// What a KV cell remembers of it: (t, y, x).
+    pub(super) fn in_cell(self) -> [sys::llama_pos; 3] {
+        [self.t, self.y, self.x]
     }
 }
 
@@ -90,7 +90,7 @@ impl Batch {
         let embedding = sys::llama_embd { data: row.as_ptr(), n_rows: 1, n_embd: row.len() };
         // SAFETY: the pointer is valid and owned; llama.cpp copies the row, whose length it is told.
         let index = unsafe { sys::llama_batch_ext_add_embd(self.raw.as_ptr(), sequence, embedding) };
-        self.added(index, [position.t, position.y, position.x, 0])
+        self.added(index, [position.t, position.y, position.x, position.z])
     }
 
     /// Asks for the entry's logits.

@@ -143,7 +143,7 @@ impl ImageChunk<'_> {
         let image = unsafe { sys::mtmd_input_chunk_get_tokens_image(self.raw) };
         let position = |index| {
             let position = unsafe { sys::mtmd_image_tokens_get_decoder_pos(image, start, index) };
-            Position { t: position.t as i32, y: position.y as i32, x: position.x as i32 }
+            Position { t: position.t as i32, y: position.y as i32, x: position.x as i32, z: position.z as i32 }
         };
         (0..n_tokens).map(position).collect()
     }

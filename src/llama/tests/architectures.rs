@@ -82,7 +82,7 @@ impl Prompt {
         let (height, width) = case.picture;
         let height = if case.non_causal { height } else { height - seed };
         let place = |t, y, x| {
-            if case.mrope { Position { t, y, x } } else { Position::sequential(t) }
+            if case.mrope { Position { t, y, x, z: 0 } } else { Position::sequential(t) }
         };
 
         let width_in_time = if case.mrope { height.max(width) } else { height * width };

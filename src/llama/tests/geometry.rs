@@ -7,12 +7,12 @@ use crate::llama::{Chunk, Vision};
 use crate::media::Picture;
 
 /// Places and, if asked for, embedding rows of each image chunk of a picture.
-struct Seen {
-    places: Vec<Option<Place>>,
+pub struct Seen {
+    pub places: Vec<Option<Place>>,
     rows: Vec<Vec<f32>>,
 }
 
-fn look(vision: &Vision, picture: &Picture, encode: bool) -> Vec<Seen> {
+pub fn look(vision: &Vision, picture: &Picture, encode: bool) -> Vec<Seen> {
     let pictures = std::slice::from_ref(picture);
     let chunks = vision.tokenize(&[PromptPart::Picture], pictures, true).unwrap();
     let chunks = chunks.iter().unwrap();
@@ -43,14 +43,18 @@ fn dotted(width: u32, height: u32, (x, y): (f64, f64), radius: f64) -> Picture {
 }
 
 /// The tokens of a level cover the picture once: none overlaps another and together they have its area, each row of
-/// tokens lies below the one before, and padding aside all of it is inside.
+/// tokens lies below the one before. Tokens without a place of their own count as one over their tile.
 pub fn check_tiling(vision: &Vision, width: u32, height: u32) -> Result<(), String> {
     let seen = look(vision, &grey(width, height), false);
     for level in [Level::Overview, Level::Detail] {
         let chunks: Vec<Vec<Rect>> = seen
             .iter()
             .map(|chunk| chunk.places.iter().flatten().filter(|place| place.level == level))
-            .map(|places| places.map(|place| place.rect).collect())
+            .map(|places| {
+                let mut rects: Vec<Rect> = places.map(|place| place.rect).collect();
+                rects.dedup();
+                rects
+            })
             .collect();
         for rects in &chunks {
             for pair in rects.windows(2) {
