@@ -12,6 +12,7 @@ mod batch;
 mod chunk;
 mod context;
 mod model;
+mod quantize;
 mod sampler;
 mod vision;
 
@@ -24,6 +25,7 @@ pub use batch::{Batch, Position};
 pub use chunk::{Chunk, Chunks, ImageChunk};
 pub use context::{CacheType, Context, ContextOptions, FlashAttention};
 pub use model::{Model, ModelOptions, Token};
+pub use quantize::{WeightType, quantize};
 pub use sampler::{Sampler, SamplingOptions, log_probability};
 pub use vision::{Embeddings, ImageTokens, MAX_IMAGE_TOKENS, Vision, VisionOptions};
 
@@ -39,6 +41,9 @@ pub enum LlamaError {
     /// The mmproj did not load.
     #[error("cannot load the mmproj {path}: {reason}")]
     LoadVision { path: PathBuf, reason: String },
+    /// A text model could not be written with other weight types.
+    #[error("cannot quantize {path}: {reason}")]
+    Quantize { path: PathBuf, reason: String },
     /// No device has this name.
     #[error("there is no device `{name}`; `sgl devices` lists: {known}")]
     UnknownDevice { name: String, known: String },

@@ -7,3 +7,4 @@ mod families;
 mod fidelity;
 mod geometry;
 mod harness;
+mod transformers;
