@@ -2,7 +2,7 @@
 
 use super::spelling;
 use super::values::{self, DeviceList, GpuLayers};
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use sgl::guidance::{Consistency, DEFAULT_PICTURE_FLOOR, Policy, Retain};
@@ -19,6 +19,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     match &mut cli.command {
         Command::Run(args) => args.given = given,
         Command::Explain(args) => args.run.given = given,
+        Command::Chat(args) => args.given = given,
         _ => {}
     }
     Ok(cli)
@@ -52,6 +53,7 @@ Examples:
   sgl run --image shapes.png -p \"How many squares are there?\"
   sgl run -m large.gguf -mm mmproj-large.gguf \\
       --guide small.gguf --guide-mmproj mmproj-small.gguf --image photo.jpg -p \"What is this?\"
+  sgl chat --image shapes.png
   sgl inspect large.gguf mmproj-large.gguf
 
 Exit codes:
@@ -80,6 +82,9 @@ pub enum Command {
     /// Answer a question about pictures
     #[command(after_help = EMBEDDED, args_override_self = true)]
     Run(Box<RunArgs>),
+    /// Hold a conversation about pictures, at a terminal or through a pipe
+    #[command(after_help = CHAT, args_override_self = true)]
+    Chat(Box<ChatArgs>),
     /// Show what guidance does, with the models and pictures inside this program
     #[command(args_override_self = true)]
     Demo(DemoArgs),
@@ -93,6 +98,8 @@ pub enum Command {
 }
 
 const EMBEDDED: &str = "Without --model and --guide, the small pair inside this program answers.";
+const CHAT: &str = "\
+In the conversation, /help lists the commands. Without --model and --guide, the small pair inside this program answers.";
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -123,6 +130,40 @@ pub struct QuestionArgs {
     /// Standing instructions before it
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub system: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ChatArgs {
+    #[command(flatten)]
+    pub conversation: ConversationArgs,
+    #[command(flatten)]
+    pub models: ModelArgs,
+    #[command(flatten)]
+    pub guidance: GuidanceArgs,
+    #[command(flatten)]
+    pub answer: AnswerArgs,
+    #[command(flatten)]
+    pub llama: LlamaArgs,
+    /// As in [`RunArgs`].
+    #[arg(skip)]
+    pub given: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Conversation")]
+pub struct ConversationArgs {
+    /// Picture for the first message; repeat it for several
+    #[arg(long, value_name = "FILE")]
+    pub image: Vec<PathBuf>,
+    /// Standing instructions
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub system: Option<String>,
+    /// Memory for what the vision encoders of both models made of the pictures, so that none is encoded twice; 0 is none
+    #[arg(long, value_name = "MIB", default_value = "512", value_parser = values::mebibytes, allow_negative_numbers = true)]
+    pub encoder_cache: usize,
+    /// Do not remember what is typed for the next conversation
+    #[arg(long, env = "SGL_NO_HISTORY", value_parser = FalseyValueParser::new())]
+    pub no_history: bool,
 }
 
 #[derive(Debug, Args)]

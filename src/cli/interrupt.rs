@@ -29,6 +29,16 @@ impl Interrupt {
         interrupt
     }
 
+    /// A computation begins: the next Ctrl-C stops it.
+    pub fn stops_computation(&self) {
+        self.is_set.store(false, Ordering::Relaxed);
+    }
+
+    /// Nothing is computed: the next Ctrl-C ends the program.
+    pub fn ends_program(&self) {
+        self.is_set.store(true, Ordering::Relaxed);
+    }
+
     pub fn is_set(&self) -> bool {
         self.is_set.load(Ordering::Relaxed)
     }

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Data goes to standard output, everything else to standard error.
 
 mod args;
+mod chat;
 mod demo;
 mod devices;
 mod error;
@@ -56,6 +57,7 @@ fn parsed_nothing(message: &clap::Error) -> Exit {
 fn dispatch(command: &Command, console: &Console) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(args, console),
+        Command::Chat(args) => chat::run(args, console),
         Command::Demo(args) => demo::run(args, console),
         Command::Explain(args) => explain::run(args, console),
         Command::Inspect(args) => inspect::run(args, console),

@@ -28,6 +28,11 @@ impl Console {
         }
     }
 
+    /// What was asked for, quiet or not.
+    pub fn show(&self, text: impl Display) {
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
     /// What deserves attention, unless quiet.
     pub fn note(&self, line: impl Display) {
         self.say(format_args!("note: {line}"));

@@ -10,14 +10,17 @@ pub fn summary(report: &Report) -> String {
     if report.visual.tokens > 0 {
         parts.push(format!("read {}/{} visual tokens", report.visual.kept, report.visual.tokens));
     }
-    let times = &report.timings_ms;
-    let guide = [Phase::GuideEncode, Phase::GuidePrefill, Phase::GuideDecode, Phase::Consistency];
-    let target = [Phase::TargetEncode, Phase::TargetPrefill, Phase::TargetDecode];
-    parts.extend(phases("guide", &guide, times));
-    parts.extend(phases("target", &target, times));
-    parts.push(format!("total {}", duration(times.total)));
+    parts.extend(times(&report.timings_ms));
     parts.extend(speed(report));
     parts.join("; ")
+}
+
+/// What each model took, by phase, and the total.
+pub fn times(times: &Timings) -> Vec<String> {
+    let guide = [Phase::GuideEncode, Phase::GuidePrefill, Phase::GuideDecode, Phase::Consistency];
+    let target = [Phase::TargetEncode, Phase::TargetPrefill, Phase::TargetDecode];
+    let total = format!("total {}", duration(times.total));
+    [phases("guide", &guide, times), phases("target", &target, times), Some(total)].into_iter().flatten().collect()
 }
 
 /// Milliseconds as people read them.
@@ -144,15 +147,7 @@ mod tests {
     fn a_target_alone() {
         let timings_ms =
             Timings { target_prefill: Some(5.0), target_decode: Some(1.0), total: 6.5, ..Timings::default() };
-        let visual = VisualReport {
-            tokens: 0,
-            kept: 0,
-            retain: 1.0,
-            pictures: vec![],
-            encoded: 0,
-            reused: 0,
-            kept_indices: vec![],
-        };
+        let visual = VisualReport { tokens: 0, kept: 0, retain: 1.0, pictures: vec![], kept_indices: vec![], ..report().visual };
         assert_eq!(
             summary(&Report { guide: None, exit: None, timings_ms, visual, ..report() }),
             "target answered; target prefill 5.0 ms, decode 1.0 ms; total 6.5 ms"

@@ -1,6 +1,6 @@
 //! Flags resolved once into the library's options, and the rules that involve several of them.
 
-use super::args::{LlamaArgs, ModelArgs, RunArgs};
+use super::args::{AnswerArgs, ChatArgs, GuidanceArgs, LlamaArgs, ModelArgs, RunArgs};
 use super::error::{Exit, Failure};
 use super::values::{DeviceList, GpuLayers};
 use sgl::llama::{CacheType, ContextOptions, FlashAttention, ImageTokens, SamplingOptions};
@@ -8,6 +8,29 @@ use sgl::pair::DemoPair;
 use sgl::pipeline::{ExitOptions, Request};
 use sgl::vlm::{VlmOptions, question};
 use std::path::{Path, PathBuf};
+
+/// The flags that `run` and `chat` share.
+pub struct Common<'a> {
+    models: &'a ModelArgs,
+    guidance: &'a GuidanceArgs,
+    answer: &'a AnswerArgs,
+    llama: &'a LlamaArgs,
+    given: &'a [String],
+}
+
+impl<'a> From<&'a RunArgs> for Common<'a> {
+    fn from(args: &'a RunArgs) -> Self {
+        let RunArgs { models, guidance, answer, llama, given, .. } = args;
+        Self { models, guidance, answer, llama, given }
+    }
+}
+
+impl<'a> From<&'a ChatArgs> for Common<'a> {
+    fn from(args: &'a ChatArgs) -> Self {
+        let ChatArgs { models, guidance, answer, llama, given, .. } = args;
+        Self { models, guidance, answer, llama, given }
+    }
+}
 
 /// The two models of a run.
 #[derive(Debug)]
@@ -18,19 +41,20 @@ pub struct Pair {
 
 impl Pair {
     /// The models that the flags name, or the embedded pair if they name none.
-    pub fn of(args: &RunArgs) -> Result<Self, Failure> {
-        check(&args.llama)?;
-        let pair = match &args.models {
+    pub fn of<'a>(args: impl Into<Common<'a>>) -> Result<Self, Failure> {
+        let args = &args.into();
+        check(args.llama)?;
+        let pair = match args.models {
             ModelArgs { model: None, guide: None, .. } => {
                 orphan(&args.models.mmproj, "--mmproj", "--model")?;
                 orphan(&args.models.guide_mmproj, "--guide-mmproj", "--guide")?;
-                return Self::embedded(&args.llama).map(|pair| pair.with_guide_places(args));
+                return Self::embedded(args.llama).map(|pair| pair.with_guide_places(args));
             }
             ModelArgs { model: None, .. } => {
                 return Err(usage("--guide is given and --model is not; name the target with --model and --mmproj"));
             }
             ModelArgs { model: Some(model), mmproj, guide, guide_mmproj } => {
-                let target = vlm(&args.llama, model, required(mmproj, "--mmproj", "--model")?);
+                let target = vlm(args.llama, model, required(mmproj, "--mmproj", "--model")?);
                 if guide.is_none() {
                     orphan(guide_mmproj, "--guide-mmproj", "--guide")?;
                     if let Some(flag) = args.given.first() {
@@ -40,7 +64,7 @@ impl Pair {
                     }
                 }
                 let guide = match guide {
-                    Some(guide) => Some(vlm(&args.llama, guide, required(guide_mmproj, "--guide-mmproj", "--guide")?)),
+                    Some(guide) => Some(vlm(args.llama, guide, required(guide_mmproj, "--guide-mmproj", "--guide")?)),
                     None => None,
                 };
                 Self { guide, target }
@@ -57,7 +81,7 @@ impl Pair {
         Ok(Self { guide, target: vlm(args, &files.target, &files.target_mmproj) })
     }
 
-    fn with_guide_places(mut self, args: &RunArgs) -> Self {
+    fn with_guide_places(mut self, args: &Common<'_>) -> Self {
         if let Some(guide) = &mut self.guide {
             if let Some(layers) = args.guidance.guide_gpu_layers {
                 guide.n_gpu_layers = n_gpu_layers(layers);
@@ -76,17 +100,24 @@ impl Pair {
 
 /// The request without its pictures.
 pub fn request(args: &RunArgs) -> Result<Request, Failure> {
+    let settings = settings(args)?;
+    if args.question.image.iter().filter(|path| is_stdin(path)).count() > 1 {
+        return Err(usage("standard input holds one picture only; use --image - once"));
+    }
+    let messages = question(args.question.system.as_deref(), args.question.image.len(), &args.question.prompt);
+    Ok(Request { messages, ..settings })
+}
+
+/// A request without messages and pictures.
+pub fn settings<'a>(args: impl Into<Common<'a>>) -> Result<Request, Failure> {
+    let args = args.into();
     let given = |flag: &str| args.given.iter().any(|given| given == flag);
     for (switch, flag) in [("--no-prune", "--retain"), ("--no-exit", "--exit-threshold")] {
         if given(switch) && given(flag) {
             return Err(usage(format!("{switch} and {flag} contradict each other; leave one out")));
         }
     }
-    if args.question.image.iter().filter(|path| is_stdin(path)).count() > 1 {
-        return Err(usage("standard input holds one picture only; use --image - once"));
-    }
-    let guidance = &args.guidance;
-    let question_text = question(args.question.system.as_deref(), args.question.image.len(), &args.question.prompt);
+    let guidance = args.guidance;
     Ok(Request {
         retain: (!guidance.no_prune).then_some(guidance.retain),
         policy: guidance.policy,
@@ -104,7 +135,7 @@ pub fn request(args: &RunArgs) -> Result<Request, Failure> {
             min_p: args.answer.min_p,
             seed: args.answer.seed,
         },
-        ..Request::new(question_text, Vec::new())
+        ..Request::new(Vec::new(), Vec::new())
     })
 }
 

@@ -95,6 +95,11 @@ pub fn image_tokens(text: &str) -> Result<u32, String> {
     number(text, |value: &u32| (1..=MAX_IMAGE_TOKENS).contains(value), "a whole number from 1 to 65536")
 }
 
+/// Memory in MiB; 0: none.
+pub fn mebibytes(text: &str) -> Result<usize, String> {
+    number(text, |value: &usize| *value <= 1 << 20, "a whole number from 0 to 1048576")
+}
+
 /// As many as ggml takes.
 pub fn threads(text: &str) -> Result<u32, String> {
     number(text, |value: &u32| (1..=512).contains(value), "a whole number from 1 to 512")
@@ -127,7 +132,8 @@ mod tests {
         assert!(threads("0").is_err() && threads("513").is_err() && length("0").is_err());
         assert!(seed("4294967296").is_err() && context("18446744073709551616").is_err());
         assert!(image_tokens("0").is_err() && image_tokens("65537").is_err());
-        assert_eq!((context("0"), top_k("0")), (Ok(0), Ok(0)));
+        assert_eq!((context("0"), top_k("0"), mebibytes("0")), (Ok(0), Ok(0), Ok(0)));
+        assert!(mebibytes("1048577").is_err());
     }
 
     #[test]

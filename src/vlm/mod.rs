@@ -302,3 +302,6 @@ pub fn question(system: Option<&str>, n_pictures: usize, text: &str) -> Vec<Mess
     messages.push(user);
     messages
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,7 +94,7 @@ impl Folder {
         let mut command = self.command();
         let (subcommand, rest) = arguments.split_first().unwrap();
         command.arg(subcommand);
-        if ["run", "explain", "demo"].contains(subcommand) {
+        if ["run", "explain", "demo", "chat"].contains(subcommand) {
             command.args(["-t", "1"]);
         }
         command.args(rest);

@@ -1,6 +1,9 @@
 //! The program, run as its users run it, on the embedded pair.
 
 mod bad_input;
+mod chat;
+#[cfg(unix)]
+mod chat_terminal;
 mod demo;
 mod explain;
 mod flags;
