@@ -5,8 +5,9 @@
 //! held-out questions (default 24), and the random models of `fidelity/`. The vision encoder stays as it is. Types of weights
 //! are made on the spot by llama.cpp's quantizer.
 
+use sgl::gguf::WeightType;
 use sgl::guidance::{Importance, Kept, Policy, Retain, confidence};
-use sgl::llama::{CacheType, ContextOptions, FlashAttention, LlamaError, WeightType, quantize};
+use sgl::llama::{CacheType, ContextOptions, FlashAttention, LlamaError, quantize};
 use sgl::media::{Limits, Picture};
 use sgl::pair::DemoPair;
 use sgl::vlm::{Generation, GenerationOptions, Role, Vlm, VlmError, VlmOptions, question};

@@ -111,10 +111,10 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// Where the heat maps and the maps of layers go; checked before a model is loaded.
-fn places(out: &Path, n_pictures: usize, layers: bool) -> Result<(Vec<PathBuf>, Option<Vec<PathBuf>>), Failure> {
+pub fn places(out: &Path, n_pictures: usize, layers: bool) -> Result<(Vec<PathBuf>, Option<Vec<PathBuf>>), Failure> {
     let is_png = out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
     let (Some(stem), true) = (out.file_stem(), is_png) else {
-        return Err(usage(format!("--out {} is no name for a PNG picture; let it end in .png", out.display())));
+        return Err(usage(format!("{} is no name for a PNG picture; let it end in .png", out.display())));
     };
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {

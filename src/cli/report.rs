@@ -147,7 +147,8 @@ mod tests {
     fn a_target_alone() {
         let timings_ms =
             Timings { target_prefill: Some(5.0), target_decode: Some(1.0), total: 6.5, ..Timings::default() };
-        let visual = VisualReport { tokens: 0, kept: 0, retain: 1.0, pictures: vec![], kept_indices: vec![], ..report().visual };
+        let visual =
+            VisualReport { tokens: 0, kept: 0, retain: 1.0, pictures: vec![], kept_indices: vec![], ..report().visual };
         assert_eq!(
             summary(&Report { guide: None, exit: None, timings_ms, visual, ..report() }),
             "target answered; target prefill 5.0 ms, decode 1.0 ms; total 6.5 ms"

@@ -21,6 +21,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod types;
+mod weights;
 
 pub use check::{check_guide, check_target};
 pub use describe::describe;
@@ -28,3 +29,4 @@ pub use error::GgufError;
 pub use header::Header;
 pub use scan::Tensor;
 pub use summary::{Kind, PerLayer, Projector, Split, Summary, TextModel, Token};
+pub use weights::WeightType;

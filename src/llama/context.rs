@@ -84,6 +84,16 @@ impl FromStr for CacheType {
     }
 }
 
+impl FlashAttention {
+    pub(super) fn raw(self) -> sys::llama_flash_attn_type {
+        match self {
+            Self::Auto => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
+            Self::On => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
+            Self::Off => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
+        }
+    }
+}
+
 impl FromStr for FlashAttention {
     type Err = String;
 
@@ -179,11 +189,7 @@ impl Context {
         params.kv_unified = options.kv_unified;
         params.no_perf = true;
         params.swa_full = false; // as llama.cpp's own programs have it: windows keep only what they can see
-        params.flash_attn_type = match options.flash_attention {
-            FlashAttention::Auto => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
-            FlashAttention::On => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
-            FlashAttention::Off => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
-        };
+        params.flash_attn_type = options.flash_attention.raw();
         params.type_k = options.cache_k.raw();
         params.type_v = options.cache_v.raw();
         let n_threads = options.n_threads.unwrap_or_else(default_threads).clamp(1, i32::MAX as u32) as i32;

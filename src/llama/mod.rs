@@ -25,7 +25,7 @@ pub use batch::{Batch, Position};
 pub use chunk::{Chunk, Chunks, ImageChunk};
 pub use context::{CacheType, Context, ContextOptions, FlashAttention};
 pub use model::{Model, ModelOptions, Token};
-pub use quantize::{WeightType, quantize};
+pub use quantize::quantize;
 pub use sampler::{Sampler, SamplingOptions, log_probability};
 pub use vision::{Embeddings, ImageTokens, MAX_IMAGE_TOKENS, Vision, VisionOptions};
 

@@ -1,22 +1,10 @@
 //! llama.cpp's own quantizer.
 
 use super::{LlamaError, backend};
+use crate::gguf::WeightType;
 use llama_cpp_sys_2 as sys;
 use std::ffi::CString;
 use std::path::Path;
-
-/// Type of most matrices in a file; vectors stay F32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WeightType {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit floats.
-    F16,
-    /// 8-bit blocks.
-    Q8_0,
-    /// 4-bit blocks.
-    Q4_0,
-}
 
 /// Writes a copy of a text model with other weight types, chosen tensor by tensor as `llama-quantize` does.
 /// llama.cpp: `llama_model_quantize`.
@@ -35,12 +23,7 @@ pub fn quantize(from: &Path, to: &Path, weights: WeightType, n_threads: u32) -> 
     let mut params = unsafe { sys::llama_model_quantize_default_params() };
     params.nthread = n_threads.clamp(1, i32::MAX as u32) as i32;
     params.allow_requantize = true;
-    params.ftype = match weights {
-        WeightType::F32 => sys::LLAMA_FTYPE_ALL_F32,
-        WeightType::F16 => sys::LLAMA_FTYPE_MOSTLY_F16,
-        WeightType::Q8_0 => sys::LLAMA_FTYPE_MOSTLY_Q8_0,
-        WeightType::Q4_0 => sys::LLAMA_FTYPE_MOSTLY_Q4_0,
-    };
+    params.ftype = weights.file_type();
     backend::forget_errors();
     // SAFETY: both paths are NUL-terminated and the parameters valid during the call.
     match unsafe { sys::llama_model_quantize(c_from.as_ptr(), c_to.as_ptr(), &raw const params) } {

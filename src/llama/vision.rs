@@ -2,7 +2,7 @@
 
 use super::chunk::{Chunks, ImageChunk};
 use super::model::device_indices;
-use super::{LlamaError, Model, backend};
+use super::{FlashAttention, LlamaError, Model, backend};
 use crate::chat::PromptPart;
 use crate::media::Picture;
 use llama_cpp_sys_2 as sys;
@@ -24,6 +24,8 @@ pub struct VisionOptions {
     /// Least and most visual tokens of a picture, for models of dynamic resolution; `None`: the model's own. Within 1 and
     /// [`MAX_IMAGE_TOKENS`].
     pub image_tokens: ImageTokens,
+    /// Flash attention in the encoder; automatic is on wherever the backend has it, which rounds keys and values to 16 bits.
+    pub flash_attention: FlashAttention,
 }
 
 /// Limits on the visual tokens of a picture. They scale it down or up before it is encoded; models that tile or that have
@@ -62,6 +64,7 @@ impl Vision {
         params.print_timings = false;
         params.warmup = false;
         params.use_gpu = !options.cpu_only;
+        params.flash_attn_type = options.flash_attention.raw();
         if let Some(device) = &options.device {
             let index = device_indices(slice::from_ref(device))?.first().copied().unwrap_or(0);
             // SAFETY: the index comes from ggml's own list.

@@ -108,8 +108,8 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Embedding row `index` of the prompt, `[n_embd_inp]`.
-    fn row(&self, mut index: usize) -> Option<&[f32]> {
+    /// Embedding row `index` of the prompt, `[n_embd_inp]`: of visual tokens and structural rows, in prompt order.
+    pub fn row(&self, mut index: usize) -> Option<&[f32]> {
         for chunk in &self.embeddings {
             match index.checked_sub(chunk.len()) {
                 Some(rest) => index = rest,
@@ -155,6 +155,7 @@ impl Vlm {
             device: options.devices.first().cloned(),
             cpu_only: options.n_gpu_layers == Some(0),
             image_tokens: options.image_tokens,
+            flash_attention: options.context.flash_attention,
         };
         let vision = Vision::load(&options.mmproj, &model, &vision_options)?;
         let (bos, eos) = model.bos_eos();

@@ -54,7 +54,7 @@ fn the_report_has_all_its_fields() {
         "answer exit finish generated_tokens guide models prompt_tokens source timings_ms visual"
     );
     assert_eq!(sorted(keys(&report["exit"])), "confidence consistency exited score threshold");
-    assert_eq!(sorted(keys(&report["visual"])), "kept kept_indices retain tokens");
+    assert_eq!(sorted(keys(&report["visual"])), "encoded kept kept_indices pictures retain reused tokens");
     assert_eq!(sorted(keys(&report["guide"])), "answer tokens");
     assert_eq!(sorted(keys(&report["models"])), "guide target");
     assert_eq!(

@@ -1,6 +1,6 @@
 //! Messages and pictures so far.
 
-use sgl::chat::Message;
+use sgl::chat::{Message, Part, Role};
 use sgl::guidance::Retain;
 use sgl::media::Picture;
 use sgl::pipeline::Request;
@@ -65,6 +65,13 @@ impl Conversation {
         self.n_waiting
     }
 
+    /// What was asked last; empty before the first question.
+    pub fn question(&self) -> String {
+        let asked = self.request.messages.iter().rfind(|message| message.role == Role::User);
+        let texts = asked.iter().flat_map(|message| &message.parts);
+        texts.filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None }).collect()
+    }
+
     pub fn pictures(&self) -> &[Picture] {
         &self.request.pictures
     }
@@ -83,7 +90,6 @@ impl Conversation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sgl::chat::Role;
 
     fn picture() -> Picture {
         Picture::from_rgb(1, 1, vec![0; 3]).unwrap()

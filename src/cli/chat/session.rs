@@ -165,6 +165,6 @@ impl<'a> Session<'a> {
             return Err(usage("the last answer was about no picture; add one with /image and ask again"));
         }
         let pictures = &self.conversation.pictures()[..*n_pictures];
-        heat::write(outcome, pictures, self.conversation.settings().policy, out)
+        heat::write(outcome, &self.conversation.question(), pictures, self.conversation.settings().policy, out)
     }
 }

@@ -9,7 +9,7 @@ use llama_cpp_sys_2 as sys;
 
 /// Logits after libmtmd's `mtmd_helper_eval_chunks`.
 fn libmtmd(name: &str, options: &ContextOptions) -> Vec<f32> {
-    let vision = load_vision(name);
+    let vision = load_vision_with(name, options.flash_attention);
     let chunks = chunks(&vision);
     let context = Context::new(vision.model(), options).unwrap();
     let mut end = 0;

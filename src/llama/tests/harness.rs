@@ -34,7 +34,11 @@ pub fn load_draft(draft: Draft) -> Arc<Model> {
 }
 
 pub fn load_vision(name: &str) -> Vision {
-    let options = VisionOptions { cpu_only: true, n_threads: Some(1), ..VisionOptions::default() };
+    load_vision_with(name, FlashAttention::Off)
+}
+
+pub fn load_vision_with(name: &str, flash_attention: FlashAttention) -> Vision {
+    let options = VisionOptions { cpu_only: true, n_threads: Some(1), flash_attention, ..VisionOptions::default() };
     Vision::load(&models_dir().join(format!("mmproj-{name}.gguf")), &load_model(name), &options).unwrap()
 }
 

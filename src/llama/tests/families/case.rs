@@ -3,7 +3,8 @@
 use super::super::harness::{Input, QUESTION, add};
 use super::{Outcome, text};
 use crate::chat::{ChatTemplate, Message};
-use crate::fixtures::{self, Family, FixturePair, WeightType};
+use crate::fixtures::{self, Family, FixturePair};
+use crate::gguf::WeightType;
 use crate::llama::{
     Batch, CacheType, Chunk, Chunks, Context, ContextOptions, FlashAttention, Model, ModelOptions, Position, Vision,
     VisionOptions,
@@ -101,9 +102,13 @@ impl Case {
     }
 
     pub fn vision(&self) -> Outcome<Vision> {
+        self.vision_with(FlashAttention::Off)
+    }
+
+    pub fn vision_with(&self, flash_attention: FlashAttention) -> Outcome<Vision> {
         let options = ModelOptions { n_gpu_layers: Some(0), ..ModelOptions::default() };
         let model = Model::load(&self.pair.model, options).map_err(text)?;
-        let options = VisionOptions { n_threads: Some(1), cpu_only: true, ..VisionOptions::default() };
+        let options = VisionOptions { n_threads: Some(1), cpu_only: true, flash_attention, ..VisionOptions::default() };
         Vision::load(&self.pair.mmproj, &model, &options).map_err(text)
     }
 

@@ -53,7 +53,12 @@ struct Oracle<'a> {
 
 impl<'a> Oracle<'a> {
     fn new(case: &'a Case, options: ContextOptions) -> Outcome<Self> {
-        Ok(Self { case, vlm: case.vlm(Role::Target, &options)?, vision: case.vision()?, options })
+        Ok(Self {
+            case,
+            vlm: case.vlm(Role::Target, &options)?,
+            vision: case.vision_with(options.flash_attention)?,
+            options,
+        })
     }
 
     /// Logits after libmtmd's `mtmd_helper_eval_chunks`.

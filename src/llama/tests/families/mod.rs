@@ -5,7 +5,8 @@ mod checks;
 mod places;
 
 use self::case::{Case, Dropped, exact};
-use crate::fixtures::{FAMILIES, Family, WeightType};
+use crate::fixtures::{FAMILIES, Family};
+use crate::gguf::WeightType;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
