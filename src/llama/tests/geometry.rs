@@ -94,7 +94,8 @@ pub fn check_dots(vision: &Vision, width: u32, height: u32, spots: &[(f64, f64)]
                 .min((place.rect.y1 - place.rect.y0) * f64::from(height))
         };
         let radius = tokens.map(side).fold(f64::INFINITY, f64::min) / 4.0;
-        let after = look(vision, &dotted(width, height, spot, radius.max(1.0)), true);
+        let radius = radius.max(1.0);
+        let after = look(vision, &dotted(width, height, spot, radius), true);
         for level in [Level::Overview, Level::Detail] {
             let tokens = || {
                 before.iter().zip(&after).flat_map(|(before, after)| {
@@ -105,7 +106,10 @@ pub fn check_dots(vision: &Vision, width: u32, height: u32, spots: &[(f64, f64)]
             };
             let on_level = tokens().filter_map(|(place, change)| Some(((*place)?, change)));
             let on_level: Vec<(Place, f32)> = on_level.filter(|(place, _)| place.level == level).collect();
-            if !on_level.iter().any(|(place, _)| holds(&place.rect)) {
+            // Only levels on which the dot lies in one token with room around it.
+            let (rx, ry) = (2.0 * radius / f64::from(width), 2.0 * radius / f64::from(height));
+            let dot = Rect { x0: x - rx, y0: y - ry, x1: x + rx, y1: y + ry };
+            if !on_level.iter().any(|(place, _)| place.rect.intersection(&dot) == dot) {
                 continue;
             }
             let most = on_level.iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(place, _)| *place);

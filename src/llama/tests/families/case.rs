@@ -3,7 +3,7 @@
 use super::super::harness::{Input, QUESTION, add};
 use super::{Outcome, text};
 use crate::chat::{ChatTemplate, Message};
-use crate::fixtures::{self, Family, FixturePair};
+use crate::fixtures::{self, Family, FixturePair, Shape, VisionShape};
 use crate::gguf::WeightType;
 use crate::llama::{
     Batch, CacheType, Chunk, Chunks, Context, ContextOptions, FlashAttention, Model, ModelOptions, Position, Vision,
@@ -64,8 +64,19 @@ impl Case {
     }
 
     pub fn with(family: Family, kind: WeightType) -> Self {
+        Self::of(family, &family.tiny(), kind)
+    }
+
+    /// A pair whose encoder shows where something is in the picture.
+    pub fn local(family: Family) -> Self {
+        let shape = family.tiny();
+        let vision = VisionShape { local: true, ..shape.vision };
+        Self::of(family, &Shape { vision, ..shape }, WeightType::F32)
+    }
+
+    fn of(family: Family, shape: &Shape, kind: WeightType) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let pair = fixtures::write(family, &family.tiny(), 3, kind, dir.path()).unwrap();
+        let pair = fixtures::write(family, shape, 3, kind, dir.path()).unwrap();
         Self { family, pair, _dir: dir }
     }
 

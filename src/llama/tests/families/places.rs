@@ -45,6 +45,7 @@ pub fn geometry(case: &Case) -> Outcome {
             }
         }
     }
+    let vision = Case::local(case.family).vision()?;
     let large = case.large();
     check_dots(&vision, large.width(), large.height(), &spots(&vision, large.width(), large.height(), 3))
 }
