@@ -19,6 +19,11 @@ pub fn first_of_each(ranking: &[usize], pictures: &[usize], budget: usize, floor
             ((floor * share) as usize).max(least_one).min(n)
         })
         .collect();
+    // The ones for the smallest come from the largest.
+    while reserved.iter().sum::<usize>() > budget {
+        let Some(most) = reserved.iter_mut().max() else { break };
+        *most -= 1;
+    }
     let mut ends = Vec::with_capacity(pictures.len());
     let mut end = 0;
     for n in pictures {
@@ -90,8 +95,12 @@ mod tests {
             let kept = first_of_each(&order, &pictures, budget, floor);
             prop_assert_eq!(kept.len(), budget.min(n));
             prop_assert!(kept.is_sorted_by(|a, b| a < b));
-            for (count, all) in counts(&kept, &pictures).iter().zip(pictures) {
-                prop_assert!(*count >= ((floor * budget as f64 * all as f64 / n as f64) as usize).min(all));
+            let floors = pictures.map(|all| ((floor * budget as f64 * all as f64 / n as f64) as usize).min(all));
+            // What the smallest get beyond their floor comes from the largest.
+            let n_lent = floors.iter().zip(pictures).filter(|&(&floor, all)| floor == 0 && all > 0).count();
+            for (count, least) in counts(&kept, &pictures).iter().zip(floors) {
+                prop_assert!(count + n_lent >= least);
+                prop_assert!(floor == 0.0 || least == 0 || *count > 0);
             }
             if floor == 0.0 {
                 prop_assert_eq!(kept, crate::guidance::top(&scores, budget));

@@ -76,6 +76,8 @@ fn every_family() {
     }
     println!("{table}\n\n{}", notes.join("\n"));
     assert!(failed.is_empty(), "{table}\n\n{}", failed.join("\n"));
+    let readme = include_str!("../../../../README.md");
+    assert!(readme.contains(&table), "the table in README.md is another one than this:\n{table}");
 }
 
 /// Weights of all types are read as they were meant: outputs come nearer to those of 32 bits than unrelated ones, which
