@@ -43,18 +43,18 @@ pub fn run(args: &ExplainArgs, console: &Console) -> Result<(), Failure> {
     let n_pictures = args.run.question.image.len();
     let (heat_maps, layer_maps) = places(&args.out, n_pictures, args.layers)?;
     let mut request = request(&args.run)?;
-    let mut pair = Pair::of(&args.run)?;
+    let mut pair = Pair::of(&args.run.common)?;
     if n_pictures == 0 {
         return Err(usage("there is no picture to explain; add --image"));
     }
     if pair.guide.is_none() {
         return Err(usage("without a guide there is nothing to explain; add --guide and --guide-mmproj"));
     }
-    let is_json = args.run.answer.json;
+    let is_json = args.run.common.answer.json;
     if is_json && !matches!(args.show, Show::Auto | Show::Never) {
         return Err(usage("--show names how to draw in the terminal, and --json is for programs; leave one out"));
     }
-    if !args.run.given.iter().any(|flag| flag == "--exit-threshold") {
+    if !args.run.common.given.iter().any(|flag| flag == "--exit-threshold") {
         request.exit = None;
     }
     if args.compare {

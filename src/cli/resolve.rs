@@ -1,6 +1,6 @@
 //! Flags resolved once into the library's options, and the rules that involve several of them.
 
-use super::args::{AnswerArgs, ChatArgs, GuidanceArgs, LlamaArgs, ModelArgs, RunArgs};
+use super::args::{CommonArgs, LlamaArgs, ModelArgs, RunArgs};
 use super::error::{Exit, Failure};
 use super::values::{DeviceList, GpuLayers};
 use sgl::llama::{CacheType, ContextOptions, FlashAttention, ImageTokens, SamplingOptions};
@@ -8,29 +8,6 @@ use sgl::pair::DemoPair;
 use sgl::pipeline::{ExitOptions, Request};
 use sgl::vlm::{VlmOptions, question};
 use std::path::{Path, PathBuf};
-
-/// The flags that `run` and `chat` share.
-pub struct Common<'a> {
-    models: &'a ModelArgs,
-    guidance: &'a GuidanceArgs,
-    answer: &'a AnswerArgs,
-    llama: &'a LlamaArgs,
-    given: &'a [String],
-}
-
-impl<'a> From<&'a RunArgs> for Common<'a> {
-    fn from(args: &'a RunArgs) -> Self {
-        let RunArgs { models, guidance, answer, llama, given, .. } = args;
-        Self { models, guidance, answer, llama, given }
-    }
-}
-
-impl<'a> From<&'a ChatArgs> for Common<'a> {
-    fn from(args: &'a ChatArgs) -> Self {
-        let ChatArgs { models, guidance, answer, llama, given, .. } = args;
-        Self { models, guidance, answer, llama, given }
-    }
-}
 
 /// The two models of a run.
 #[derive(Debug)]
@@ -41,20 +18,19 @@ pub struct Pair {
 
 impl Pair {
     /// The models that the flags name, or the embedded pair if they name none.
-    pub fn of<'a>(args: impl Into<Common<'a>>) -> Result<Self, Failure> {
-        let args = &args.into();
-        check(args.llama)?;
-        let pair = match args.models {
+    pub fn of(args: &CommonArgs) -> Result<Self, Failure> {
+        check(&args.llama)?;
+        let pair = match &args.models {
             ModelArgs { model: None, guide: None, .. } => {
                 orphan(&args.models.mmproj, "--mmproj", "--model")?;
                 orphan(&args.models.guide_mmproj, "--guide-mmproj", "--guide")?;
-                return Self::embedded(args.llama).map(|pair| pair.with_guide_places(args));
+                return Self::embedded(&args.llama).map(|pair| pair.with_guide_places(args));
             }
             ModelArgs { model: None, .. } => {
                 return Err(usage("--guide is given and --model is not; name the target with --model and --mmproj"));
             }
             ModelArgs { model: Some(model), mmproj, guide, guide_mmproj } => {
-                let target = vlm(args.llama, model, required(mmproj, "--mmproj", "--model")?);
+                let target = vlm(&args.llama, model, required(mmproj, "--mmproj", "--model")?);
                 if guide.is_none() {
                     orphan(guide_mmproj, "--guide-mmproj", "--guide")?;
                     if let Some(flag) = args.given.first() {
@@ -64,7 +40,7 @@ impl Pair {
                     }
                 }
                 let guide = match guide {
-                    Some(guide) => Some(vlm(args.llama, guide, required(guide_mmproj, "--guide-mmproj", "--guide")?)),
+                    Some(guide) => Some(vlm(&args.llama, guide, required(guide_mmproj, "--guide-mmproj", "--guide")?)),
                     None => None,
                 };
                 Self { guide, target }
@@ -81,7 +57,7 @@ impl Pair {
         Ok(Self { guide, target: vlm(args, &files.target, &files.target_mmproj) })
     }
 
-    fn with_guide_places(mut self, args: &Common<'_>) -> Self {
+    fn with_guide_places(mut self, args: &CommonArgs) -> Self {
         if let Some(guide) = &mut self.guide {
             if let Some(layers) = args.guidance.guide_gpu_layers {
                 guide.n_gpu_layers = n_gpu_layers(layers);
@@ -100,7 +76,7 @@ impl Pair {
 
 /// The request without its pictures.
 pub fn request(args: &RunArgs) -> Result<Request, Failure> {
-    let settings = settings(args)?;
+    let settings = settings(&args.common)?;
     if args.question.image.iter().filter(|path| is_stdin(path)).count() > 1 {
         return Err(usage("standard input holds one picture only; use --image - once"));
     }
@@ -109,15 +85,14 @@ pub fn request(args: &RunArgs) -> Result<Request, Failure> {
 }
 
 /// A request without messages and pictures.
-pub fn settings<'a>(args: impl Into<Common<'a>>) -> Result<Request, Failure> {
-    let args = args.into();
+pub fn settings(args: &CommonArgs) -> Result<Request, Failure> {
     let given = |flag: &str| args.given.iter().any(|given| given == flag);
     for (switch, flag) in [("--no-prune", "--retain"), ("--no-exit", "--exit-threshold")] {
         if given(switch) && given(flag) {
             return Err(usage(format!("{switch} and {flag} contradict each other; leave one out")));
         }
     }
-    let guidance = args.guidance;
+    let guidance = &args.guidance;
     Ok(Request {
         retain: (!guidance.no_prune).then_some(guidance.retain),
         policy: guidance.policy,

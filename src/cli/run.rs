@@ -14,14 +14,14 @@ use std::sync::atomic::Ordering;
 
 pub fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
     let mut request = request(args)?;
-    let mut pair = Pair::of(args)?;
+    let mut pair = Pair::of(&args.common)?;
     request.pictures = open(&args.question.image)?;
     if request.pictures.is_empty() {
         pair.guide = None;
     }
-    let mut answer = Answer { output: Output::default(), streams: !args.answer.json, needs_reader: true };
+    let mut answer = Answer { output: Output::default(), streams: !args.common.answer.json, needs_reader: true };
     let Some(outcome) = answer.get(pair, &request, console)? else { return Ok(()) };
-    if args.answer.json {
+    if args.common.answer.json {
         answer.output.write(&json_line(&outcome.report)?);
     }
     if !answer.output.finish()? {

@@ -2,7 +2,7 @@ use super::plan::{Input, plan};
 use super::*;
 use crate::guidance::Kept;
 use crate::llama::Token;
-use crate::media::Limits;
+use crate::media::{Limits, Picture};
 
 const FIRST: &str = "Read the label of the white circle.";
 const SECOND: &str = "Does the image contain a white square?";

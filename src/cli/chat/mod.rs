@@ -28,8 +28,8 @@ pub fn run(args: &ChatArgs, console: &Console) -> Result<(), Failure> {
     if images.iter().any(|path| is_stdin(path)) {
         return Err(usage("standard input holds the conversation and no picture; name a file with --image"));
     }
-    let mut conversation = Conversation::new(settings(args)?, args.conversation.system.as_deref());
-    let mut pair = Pair::of(args)?;
+    let mut conversation = Conversation::new(settings(&args.common)?, args.conversation.system.as_deref());
+    let mut pair = Pair::of(&args.common)?;
     open(images)?.into_iter().for_each(|picture| conversation.add(picture));
     share(args.conversation.encoder_cache, &mut pair);
     let is_guided = pair.guide.is_some();
@@ -40,7 +40,7 @@ pub fn run(args: &ChatArgs, console: &Console) -> Result<(), Failure> {
     let pipeline = pipeline?;
     let interrupt = Interrupt::install(pipeline.cancel_flag());
     interrupt.ends_program();
-    let session = Session::new(pipeline, interrupt, conversation, console, args.answer.json, is_guided);
+    let session = Session::new(pipeline, interrupt, conversation, console, args.common.answer.json, is_guided);
     hold(session, Lines::open(!args.conversation.no_history, console)?, console)
 }
 

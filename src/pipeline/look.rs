@@ -1,0 +1,59 @@
+//! The guide's part of a request: its answer, its attention, and whether the answer is final.
+
+use super::trace::Trace;
+use super::{Event, ExitOptions, GuideReport, PipelineError, Request, Result, in_guide};
+use crate::geometry::Place;
+use crate::guidance::{ExitDecision, Importance, Kept, Policy, cannot_exit, confidence};
+use crate::llama::SamplingOptions;
+use crate::timing::{Phase, ms_since};
+use crate::vlm::{Generation, GenerationOptions, Prepared, Vlm, VlmError};
+use std::time::Instant;
+
+/// What the guide saw and said.
+pub(super) struct Look {
+    pub prepared: Prepared,
+    pub generation: Generation,
+}
+
+impl Look {
+    pub fn take(guide: &mut Vlm, request: &Request, trace: &mut Trace<'_>) -> std::result::Result<Self, VlmError> {
+        let prepared = trace.prepare(guide, request, Phase::GuideEncode)?;
+        let sampling = SamplingOptions::default();
+        let options = GenerationOptions { n_predict: request.n_predict, sampling, observe: true };
+        let kept = Kept::all(prepared.prompt.n_visual());
+        let phases = [Phase::GuidePrefill, Phase::GuideDecode];
+        let generation = trace.answer(guide, &prepared, &kept, &options, phases)?;
+        Ok(Self { prepared, generation })
+    }
+
+    pub fn importance(&self) -> &Importance {
+        self.generation.importance.as_ref().expect("the guide is always observed")
+    }
+
+    /// Attention, and where the tokens lie that it was on.
+    pub fn seen(&self) -> (&Importance, &[Place]) {
+        (self.importance(), self.prepared.prompt.places())
+    }
+
+    pub fn report(&self) -> GuideReport {
+        GuideReport { answer: self.generation.text.clone(), tokens: self.generation.tokens.len() }
+    }
+
+    /// SEE. The consistency pass is spared when no outcome of it could lead to an exit.
+    pub fn decide(&self, guide: &mut Vlm, options: &ExitOptions, trace: &mut Trace<'_>) -> Result<ExitDecision> {
+        let importance = self.importance();
+        if importance.layers().next().is_none() {
+            return Err(PipelineError::NoAttention);
+        }
+        let confidence = confidence(&self.generation.log_probabilities);
+        if cannot_exit(confidence, options.threshold) {
+            return Ok(ExitDecision::ruled_out(confidence, options.threshold));
+        }
+        (trace.on_event)(Event::Phase(Phase::Consistency));
+        let start = Instant::now();
+        let kept = Policy::Global.select(importance.n_visual(), Some(importance), options.retain)?;
+        let scores = guide.score(&self.prepared, &kept, &self.generation.tokens).map_err(in_guide)?;
+        trace.timings.set(Phase::Consistency, ms_since(start));
+        Ok(ExitDecision::decide(confidence, options.consistency.of(&scores), options.threshold))
+    }
+}

@@ -1,0 +1,198 @@
+//! One request from start to end: the guide answers and ranks, SEE decides, the target reads what is left (SGP).
+//!
+//! ```text
+//! guide: encode, prefill, decode ─ importance ─ confident? ─ consistent? ─ yes: the guide's answer is final
+//!                                      └ select ───────────────── no: target: encode, prefill (pruned), decode
+//! ```
+
+mod look;
+mod report;
+mod request;
+mod selection;
+mod trace;
+
+pub use report::{GuideReport, ModelNames, PictureReport, Report, Source, VisualReport};
+pub use request::{DEFAULT_CONSISTENCY_RETAIN, DEFAULT_EXIT_THRESHOLD, DEFAULT_RETAIN, ExitOptions, Request};
+pub use selection::{Attention, Selection};
+pub use trace::Event;
+
+use self::look::Look;
+use self::trace::Trace;
+use crate::guidance::{GuidanceError, Kept, Retain};
+use crate::llama::LlamaError;
+use crate::timing::{Phase, Timings, ms_since};
+use crate::vlm::{GenerationOptions, Prompt, Role, Vlm, VlmError, VlmOptions};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// A guide and a target, or a target alone.
+pub struct Pipeline {
+    guide: Option<Vlm>,
+    target: Vlm,
+    cancel: Arc<AtomicBool>,
+}
+
+/// A [`Report`] and what is too large for it.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What users see.
+    pub report: Report,
+    /// The guide's attention on its own visual tokens, if it ran.
+    pub attention: Option<Attention>,
+    /// What was selected for the target; `None` without pictures. When the guide's answer was final, the target's tokens
+    /// are not known: then the selection is among the guide's own.
+    pub selection: Option<Selection>,
+}
+
+/// Why a request failed.
+#[allow(missing_docs, reason = "the message names each field")]
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// A model could not be loaded or failed.
+    #[error("{}: {source}", if *.role == Role::Guide { "guide" } else { "target" })]
+    Vlm { role: Role, source: VlmError },
+    /// Selection failed.
+    #[error(transparent)]
+    Guidance(#[from] GuidanceError),
+    /// The guide's layers exported no attention.
+    #[error("the guide exported no attention, so it cannot rank visual tokens; use another model as guide")]
+    NoAttention,
+}
+
+impl PipelineError {
+    /// Whether the request was stopped through the cancel flag.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Vlm { source: VlmError::Llama(LlamaError::Cancelled), .. })
+    }
+}
+
+type Result<T> = std::result::Result<T, PipelineError>;
+
+impl Pipeline {
+    /// Loads the guide, if any, and the target. `progress` gets (role, loaded share).
+    ///
+    /// # Errors
+    /// [`PipelineError::Vlm`], naming the model.
+    pub fn load(
+        guide: Option<VlmOptions>,
+        target: VlmOptions,
+        progress: impl Fn(Role, f32) + Clone + 'static,
+    ) -> Result<Self> {
+        // Both pairs of headers first: nobody should wait for the guide to hear that the target's path is wrong.
+        for (role, options) in guide.iter().map(|guide| (Role::Guide, guide)).chain([(Role::Target, &target)]) {
+            Vlm::check(role, options).map_err(|source| PipelineError::Vlm { role, source })?;
+        }
+        let cancel = Arc::<AtomicBool>::default();
+        let load = |role: Role, mut options: VlmOptions| {
+            options.context.cancel = cancel.clone();
+            let progress = progress.clone();
+            Vlm::load(role, options, move |share| progress(role, share))
+                .map_err(|source| PipelineError::Vlm { role, source })
+        };
+        let guide = guide.map(|options| load(Role::Guide, options)).transpose()?;
+        let target = load(Role::Target, target)?;
+        Ok(Self { guide, target, cancel })
+    }
+
+    /// The flag that stops the running request from another thread; cleared when the next one starts.
+    pub fn cancel_flag(&self) -> Arc<AtomicBool> {
+        self.cancel.clone()
+    }
+
+    /// The guide, to use on its own.
+    pub fn guide_mut(&mut self) -> Option<&mut Vlm> {
+        self.guide.as_mut()
+    }
+
+    /// The target, to use on its own.
+    pub fn target_mut(&mut self) -> &mut Vlm {
+        &mut self.target
+    }
+
+    /// Answers a request.
+    ///
+    /// Without pictures, or without a guide, the target simply answers. A guide that is needed neither for ranking nor
+    /// for an early exit does not run.
+    ///
+    /// # Errors
+    /// [`PipelineError`]; nothing of a failed request is kept.
+    pub fn run(&mut self, request: &Request, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
+        self.cancel.store(false, Ordering::Relaxed);
+        let start = Instant::now();
+        let mut trace = Trace { timings: Timings::default(), n_encoded: 0, n_reused: 0, on_event };
+        let retain = request.retain.unwrap_or(Retain::Share(1.0));
+        let needed = request.always_guide || request.exit.is_some() || request.policy.needs_attention(retain);
+        let guide = self.guide.as_mut().filter(|_| !request.pictures.is_empty());
+        let guided = guide.is_some();
+        let (look, exit) = match guide.filter(|_| needed) {
+            Some(guide) => {
+                let look = Look::take(guide, request, &mut trace).map_err(in_guide)?;
+                let exit = request.exit.map(|options| look.decide(guide, &options, &mut trace)).transpose()?;
+                (Some(look), exit)
+            }
+            None => (None, None),
+        };
+
+        let select = |prompt: &Prompt, look: Option<&Look>| Selection::make(request, prompt, look.map(Look::seen));
+        let exited = look.as_ref().filter(|_| exit.is_some_and(|exit| exit.exited));
+        let (source, generation, kept, selection);
+        if let Some(look) = exited {
+            (trace.on_event)(Event::Text(&look.generation.text));
+            source = Source::Guide;
+            selection = select(&look.prepared.prompt, Some(look))?;
+            kept = Kept::all(selection.places.len());
+            generation = look.generation.clone();
+        } else {
+            let prepared = trace.prepare(&mut self.target, request, Phase::TargetEncode).map_err(in_target)?;
+            let prompt = &prepared.prompt;
+            source = Source::Target;
+            selection = if guided { select(prompt, look.as_ref())? } else { Selection::of_all(prompt) };
+            kept = selection.kept.clone();
+            let sampling = request.sampling.clone();
+            let options = GenerationOptions { n_predict: request.n_predict, sampling, observe: false };
+            let phases = [Phase::TargetPrefill, Phase::TargetDecode];
+            generation = trace.answer(&mut self.target, &prepared, &kept, &options, phases).map_err(in_target)?;
+        }
+        trace.timings.total = ms_since(start);
+
+        let report = Report {
+            answer: generation.text,
+            source,
+            finish: generation.finish,
+            exit,
+            visual: VisualReport {
+                tokens: kept.n_visual(),
+                kept: kept.len(),
+                retain: kept.share(),
+                pictures: selection.counts(&kept),
+                encoded: trace.n_encoded,
+                reused: trace.n_reused,
+                kept_indices: kept.indices().to_vec(),
+            },
+            guide: look.as_ref().map(Look::report),
+            timings_ms: trace.timings,
+            prompt_tokens: generation.n_prompt,
+            generated_tokens: generation.tokens.len(),
+            models: ModelNames { guide: self.guide.as_ref().map(file_name), target: file_name(&self.target) },
+        };
+        let attention = look.and_then(|look| {
+            let prompt = &look.prepared.prompt;
+            let (places, tiles) = (prompt.places().to_vec(), prompt.tiles());
+            Some(Attention { importance: look.generation.importance?, places, tiles })
+        });
+        Ok(Outcome { report, attention, selection: (!request.pictures.is_empty()).then_some(selection) })
+    }
+}
+
+fn in_guide(source: VlmError) -> PipelineError {
+    PipelineError::Vlm { role: Role::Guide, source }
+}
+
+fn in_target(source: VlmError) -> PipelineError {
+    PipelineError::Vlm { role: Role::Target, source }
+}
+
+fn file_name(vlm: &Vlm) -> String {
+    vlm.path().file_name().unwrap_or(vlm.path().as_os_str()).to_string_lossy().into_owned()
+}

@@ -1,0 +1,77 @@
+//! What happens while a request runs, and how long it takes.
+
+use super::Request;
+use crate::guidance::Kept;
+use crate::timing::{Phase, Timings};
+use crate::vlm::{Generation, GenerationOptions, Prepared, Vlm, VlmError};
+use std::cell::RefCell;
+
+/// What happens while a request runs.
+#[allow(missing_docs, reason = "the fields are what they are called")]
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// A phase begins.
+    Phase(Phase),
+    /// Work done so far in a phase: picture chunks while encoding, tokens in a prefill.
+    Progress { phase: Phase, done: usize, all: usize },
+    /// The next piece of the final answer.
+    Text(&'a str),
+}
+
+/// Times and events of the request in progress.
+pub(super) struct Trace<'a> {
+    pub timings: Timings,
+    pub n_encoded: usize,
+    pub n_reused: usize,
+    pub on_event: &'a mut dyn FnMut(Event<'_>),
+}
+
+impl Trace<'_> {
+    pub fn prepare(
+        &mut self,
+        vlm: &mut Vlm,
+        request: &Request,
+        phase: Phase,
+    ) -> std::result::Result<Prepared, VlmError> {
+        if !request.pictures.is_empty() {
+            (self.on_event)(Event::Phase(phase));
+        }
+        let progress = |done, all| (self.on_event)(Event::Progress { phase, done, all });
+        let prepared = vlm.prepare(&request.messages, &request.pictures, progress)?;
+        self.n_encoded += prepared.n_encoded;
+        self.n_reused += prepared.n_reused;
+        if let Some(ms) = prepared.encode_ms {
+            self.timings.set(phase, ms);
+        }
+        Ok(prepared)
+    }
+
+    /// The target's text is the final answer's and is passed on as it comes.
+    pub fn answer(
+        &mut self,
+        vlm: &mut Vlm,
+        prepared: &Prepared,
+        kept: &Kept,
+        options: &GenerationOptions,
+        [prefill, decode]: [Phase; 2],
+    ) -> std::result::Result<Generation, VlmError> {
+        (self.on_event)(Event::Phase(prefill));
+        let on_event = RefCell::new(&mut self.on_event);
+        let mut on_read = |done, all| {
+            let on_event = &mut *on_event.borrow_mut();
+            on_event(Event::Progress { phase: prefill, done, all });
+            if done == all {
+                on_event(Event::Phase(decode));
+            }
+        };
+        let mut on_text = |text: &str| {
+            if decode == Phase::TargetDecode && !text.is_empty() {
+                (on_event.borrow_mut())(Event::Text(text));
+            }
+        };
+        let generation = vlm.answer(prepared, kept, options, &mut on_read, &mut on_text)?;
+        self.timings.set(prefill, generation.prefill_ms);
+        self.timings.set(decode, generation.decode_ms);
+        Ok(generation)
+    }
+}

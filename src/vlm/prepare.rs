@@ -1,0 +1,130 @@
+//! What does not depend on pruning: template, tokens, and the vision encoder or what is kept of its output.
+
+use super::cache::Key;
+use super::{Prompt, Vlm, VlmError};
+use crate::chat::{Message, PromptPart};
+use crate::llama::{Chunk, Embeddings, LlamaError};
+use crate::media::Picture;
+use crate::timing::ms_since;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// A prompt with its pictures encoded.
+pub struct Prepared {
+    /// Tokens and positions.
+    pub prompt: Prompt,
+    /// One for each image chunk, in prompt order.
+    embeddings: Vec<Arc<Embeddings>>,
+    /// Image chunks (pictures or tiles) that the vision encoder read now.
+    pub n_encoded: usize,
+    /// Image chunks whose encoder output was still there.
+    pub n_reused: usize,
+    /// Time of the vision encoder; `None` without pictures.
+    pub encode_ms: Option<f64>,
+}
+
+impl Prepared {
+    /// Embedding row `index` of the prompt, `[n_embd_inp]`: of visual tokens and structural rows, in prompt order.
+    pub fn row(&self, mut index: usize) -> Option<&[f32]> {
+        for chunk in &self.embeddings {
+            match index.checked_sub(chunk.len()) {
+                Some(rest) => index = rest,
+                None => return chunk.row(index),
+            }
+        }
+        None
+    }
+}
+
+impl Vlm {
+    /// Renders the messages with the model's chat template, tokenizes, and encodes the pictures, those apart whose encoder
+    /// outputs are still there. `progress` gets (done, all) picture chunks.
+    ///
+    /// Of a conversation, only the last turn asks: what was asked before has no part in the importance.
+    ///
+    /// # Errors
+    /// [`VlmError::Chat`] when the template refuses the messages, [`VlmError::Llama`] when the encoder fails.
+    pub fn prepare(
+        &mut self,
+        messages: &[Message],
+        pictures: &[Picture],
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<Prepared, VlmError> {
+        let parts = self.template.render(messages, true)?;
+        let add_special = !self.template.starts_with_bos(&parts);
+        let chunks = self.vision.tokenize(&parts, pictures, add_special)?;
+        let chunks = chunks.iter()?;
+        let mut prompt = Prompt::new(&chunks, pictures);
+        if let Some((n_tail, n_earlier)) = self.earlier_turns(messages, &parts) {
+            prompt.skip_earlier_turns(n_tail, n_earlier);
+        }
+
+        let images: Vec<_> = chunks
+            .iter()
+            .filter_map(|chunk| if let Chunk::Image(image) = chunk { Some(image) } else { None })
+            .collect();
+        let start = Instant::now();
+        let ids: Vec<_> = pictures.iter().map(Picture::content_id).collect();
+        let mut n_chunks = vec![0; pictures.len()];
+        let mut embeddings = Vec::with_capacity(images.len());
+        let mut n_reused = 0;
+        for (done, image) in images.iter().enumerate() {
+            if self.options.context.cancel.load(Ordering::Relaxed) {
+                return Err(LlamaError::Cancelled.into());
+            }
+            progress(done, images.len());
+            let picture = image.picture();
+            let key = Key { picture: ids[picture], chunk: n_chunks[picture], n_rows: image.n_tokens() };
+            n_chunks[picture] += 1;
+            embeddings.push(match self.cache.get(&key) {
+                Some(encoded) => {
+                    n_reused += 1;
+                    encoded
+                }
+                None => {
+                    let encoded = Arc::new(self.vision.encode(image)?);
+                    self.cache.insert(key, encoded.clone());
+                    encoded
+                }
+            });
+        }
+        progress(images.len(), images.len());
+        let encode_ms = (!images.is_empty()).then(|| ms_since(start));
+        Ok(Prepared { prompt, n_encoded: embeddings.len() - n_reused, embeddings, n_reused, encode_ms })
+    }
+
+    /// Bytes of encoder outputs that are kept.
+    pub fn encoder_cache_bytes(&self) -> usize {
+        self.cache.n_bytes()
+    }
+
+    /// Forgets all encoder outputs.
+    pub fn clear_encoder_cache(&mut self) {
+        self.cache.clear();
+    }
+
+    /// Tokens after the last picture, and how many of them belong to the turns before the last one; `None` if the last
+    /// turn is the first, has the last picture, or cannot be told apart.
+    fn earlier_turns(&self, messages: &[Message], parts: &[PromptPart]) -> Option<(usize, usize)> {
+        let (_, earlier) = messages.split_last()?;
+        if !earlier.iter().any(|message| message.n_pictures() > 0) {
+            return None;
+        }
+        let earlier = self.template.render(earlier, false).ok()?;
+        let n_pictures = |parts: &[PromptPart]| parts.iter().filter(|part| **part == PromptPart::Picture).count();
+        let (tail, earlier_tail) = (text_after_pictures(parts), text_after_pictures(&earlier));
+        if n_pictures(&earlier) != n_pictures(parts) || !tail.starts_with(&earlier_tail) {
+            return None;
+        }
+        let (tail, earlier_tail) = (self.model().tokenize_prompt(&tail), self.model().tokenize_prompt(&earlier_tail));
+        let n_common = tail.iter().zip(&earlier_tail).take_while(|(a, b)| a == b).count();
+        Some((tail.len(), n_common))
+    }
+}
+
+fn text_after_pictures(parts: &[PromptPart]) -> String {
+    let last = parts.iter().rposition(|part| *part == PromptPart::Picture).map_or(0, |last| last + 1);
+    let text = |part: &PromptPart| if let PromptPart::Text(text) = part { text.clone() } else { String::new() };
+    parts[last..].iter().map(text).collect()
+}
