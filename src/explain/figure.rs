@@ -143,9 +143,11 @@ impl Figure<'_> {
         let choice = format!("{}: {} of {} visual tokens", view.choice, kept.clone().count(), candidates.count());
         let mut panels = [panel::heat(picture, heat), panel::kept(picture, kept)];
         let mut captions = [view.attention.to_owned(), choice];
-        for ((panel, caption), tiles) in panels.iter_mut().zip(&mut captions).zip(view.tiles) {
-            let tiles = self.on(level, tiles);
+        for ((panel, caption), all_tiles) in panels.iter_mut().zip(&mut captions).zip(view.tiles) {
+            let tiles = self.on(level, all_tiles);
             panel::tile_borders(panel, tiles.clone().map(|(_, tile)| &tile.rect));
+            // A model of one level shows the same in each row.
+            let level = level.filter(|level| self.own(all_tiles).any(|(_, tile)| tile.level != *level));
             *caption += &match (level, tiles.clone().count()) {
                 (Some(Level::Detail), 0 | 1) => ", detail".to_owned(),
                 (Some(Level::Detail), n) => format!(", {n} tiles"),
