@@ -70,7 +70,8 @@ class Reader:
     def density(self, importance):
         """Importance per pixel on the picture's grid of patches, of a family with one view."""
         grid = importance.view(*(n * scenes.SIDE // self.family.cell for n in self.tiles[::-1])) / self.family.cell ** 2
-        return grid.repeat_interleave(self.family.cell // scenes.PATCH, 0).repeat_interleave(self.family.cell // scenes.PATCH, 1)
+        patches = self.family.cell // scenes.PATCH
+        return grid.repeat_interleave(patches, 0).repeat_interleave(patches, 1)
 
     def cover(self, density):
         """The mean of a density over what each visual token covers."""
@@ -156,7 +157,8 @@ def show(records):
     print("| | " + " | ".join(f"{kind} ({n})" for kind, n in {"all": len(records), **kinds}.items()) + " |")
     print("|---" * (len(kinds) + 2) + "|")
     for row in records[0]["answers"]:
-        cells = [[r["answers"][row] == r["answer"] for r in records if kind in ("all", r["kind"])] for kind in ["all", *kinds]]
+        cells = [[r["answers"][row] == r["answer"] for r in records if kind in ("all", r["kind"])]
+                 for kind in ["all", *kinds]]
         print(f"| {row} | " + " | ".join(f"{100 * np.mean(cell):.1f}" for cell in cells) + " |")
     for guide in records[0]["confidence"]:
         best = sorted(records, key=lambda r: -r["confidence"][guide])

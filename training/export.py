@@ -171,11 +171,12 @@ def write_internvl(model, file):
 def write_qwen2vl(model, file):
     c, vision = model.config, model.vision
     file.writer.add_uint32("clip.vision.spatial_merge_size", 2)
-    half = vision.patch.weight.view(c.v_dim, 3, scenes.PATCH, scenes.PATCH) / 2     # llama.cpp sees a picture as two frames
+    half = vision.patch.weight.view(c.v_dim, 3, scenes.PATCH, scenes.PATCH) / 2     # llama.cpp adds two frames
     file.matrix("v.patch_embd.weight", half)
     file.matrix("v.patch_embd.weight.1", half)
     for i, block in enumerate(vision.blocks):
-        for ours, theirs in (("ln1", "ln1"), ("ln2", "ln2"), ("out", "attn_out"), ("up", "ffn_up"), ("down", "ffn_down")):
+        for ours, theirs in (("ln1", "ln1"), ("ln2", "ln2"), ("out", "attn_out"), ("up", "ffn_up"),
+                             ("down", "ffn_down")):
             file.layer(f"v.blk.{i}.{theirs}", getattr(block, ours))
         for name, weight, bias in zip("qkv", block.qkv.weight.chunk(3), block.qkv.bias.chunk(3)):
             file.matrix(f"v.blk.{i}.attn_{name}.weight", weight)

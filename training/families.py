@@ -14,7 +14,8 @@ import scenes
 
 @dataclass(frozen=True)
 class Family:
-    """`projector` and `pre_tokenizer` are llama.cpp's names; `cell` is the side of what one visual token covers, in pixels; `start` and `end` stand around the picture."""
+    """`projector` and `pre_tokenizer` are llama.cpp's names; `cell` is the side of what one visual token covers, in
+    pixels; `start` and `end` stand around the picture."""
     name: str
     projector: str
     cell: int
@@ -54,6 +55,6 @@ class Family:
 
 
 INTERNVL = Family("internvl", "internvl", scenes.PATCH, "<img>", "</img>", "<IMG_CONTEXT>", 768, "gpt-2")
-QWEN2VL = Family("qwen2vl", "qwen2vl_merger", 2 * scenes.PATCH, "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", 400,
-                 "qwen2")
+QWEN2VL = Family("qwen2vl", "qwen2vl_merger", 2 * scenes.PATCH, "<|vision_start|>", "<|vision_end|>",
+                 "<|image_pad|>", 400, "qwen2")
 FAMILIES = {family.name: family for family in (INTERNVL, QWEN2VL)}

@@ -97,17 +97,19 @@ class Model(nn.Module):
         batch, n_before = len(visual), len(before)
         image, tail = slice(n_before, n_before + visual.shape[1]), n_before + visual.shape[1]
         x = torch.cat([self.embed(before).expand(batch, -1, -1), visual.float(), self.embed(text)], 1)
-        lead = torch.arange(n_before, device=x.device).expand(batch, 3, -1)
-        rotation = self.rotation(torch.cat([lead, n_before + place, positions[:, None].expand(-1, 3, -1)], 2))
+        first = torch.arange(n_before, device=x.device).expand(batch, 3, -1)
+        rotation = self.rotation(torch.cat([first, n_before + place, positions[:, None].expand(-1, 3, -1)], 2))
         middle = len(self.blocks) // 2
         mass = []
         for layer, block in enumerate(self.blocks):
             q, k, v = block.qkv(x, rotation)
             parts = []
             if layer < len(self.blocks) - 1:            # the last layer is only read at the text
-                parts.append(F.scaled_dot_product_attention(q[:, :, :tail], k[:, :, :tail], v[:, :, :tail], is_causal=True))
+                lead = (y[:, :, :tail] for y in (q, k, v))
+                parts.append(F.scaled_dot_product_attention(*lead, is_causal=True))
             attended, attention = attend(q[:, :, tail:], k, v, bias)
-            x = block.add(x[:, -sum(p.shape[2] for p in parts) - text.shape[1]:], torch.cat(parts + [attended], 2))
+            attended = torch.cat(parts + [attended], 2)
+            x = block.add(x[:, -attended.shape[2]:], attended)
             if subjects is not None and layer in (middle - 1, middle):
                 b, t, region = subjects
                 mass.append((attention[b, :, t, image].float() * region[:, None]).sum(-1))

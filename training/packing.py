@@ -1,7 +1,8 @@
 """Scenes as training batches: many independent question/answer turns behind one picture.
 
 Every turn sees the picture and itself only, at the positions it would have as the first turn.  So one pass of the
-vision encoder trains about 20 answers, and no turn leaks another one's answer.
+vision encoder trains about 20 answers, and no turn leaks another one's answer.  In a conversation the turns follow and
+see each other, as in a chat.
 """
 import random
 
@@ -25,12 +26,14 @@ class Batches(torch.utils.data.IterableDataset):
     positions of the visual tokens, and `kept` (B, V), which of all visual tokens these V are.
     """
 
-    def __init__(self, family, seed, batch, text, large=0.0, token_dropout=0.0, region="centre"):
+    def __init__(self, family, seed, batch, text, large=0.0, token_dropout=0.0, region="centre", counting=1.0,
+                 conversation=0.0):
         if token_dropout and batch > 1:
             raise ValueError(f"token dropout with {batch} pictures at once, which would keep unequal numbers of "
                              "visual tokens; take one picture at once")
         self.family, self.seed, self.batch, self.text = family, seed, batch, text
-        self.large, self.token_dropout, self.region = large, token_dropout, region
+        self.large, self.token_dropout, self.region, self.counting = large, token_dropout, region, counting
+        self.conversation = conversation
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
@@ -49,7 +52,8 @@ class Batches(torch.utils.data.IterableDataset):
         row = dict(pixels=np.stack([scenes.look(picture, view) for view in views]),
                    classes=np.stack([scenes.patch_classes(items, view) for view in views]))
         if self.text:
-            turns, needs = pack(items, rng, self.family, lists=tiles == scenes.ONE_TILE)
+            turns, needs = pack(items, rng, self.family, tiles == scenes.ONE_TILE, self.counting,
+                                rng.random() < self.conversation)
             centre, box = self.family.maps(items, tiles)
             if len(views) > 1:
                 centre[-scenes.GRID ** 2:] = -1         # no label can be read in the overview
@@ -64,8 +68,9 @@ class Batches(torch.utils.data.IterableDataset):
         return row
 
 
-def pack(items, rng, family, lists=True):
-    """Turns about one scene, each array (TEXT,), and what each gold token needs: the indices of items.
+def pack(items, rng, family, lists, counting, conversation=False):
+    """Turns about one scene, each array (TEXT,), and what each gold token needs: the indices of items.  In a
+    conversation all turns are shared and stand behind each other.
 
     ids, positions (counted from the end of the picture), turn: number of the turn, 0 for what all turns share,
     -1 for padding; gold: the next token where it belongs to an answer, else -1; subject: the item that the gold
@@ -77,22 +82,27 @@ def pack(items, rng, family, lists=True):
                   gold=[-1] * len(ids), subject=[-1] * len(ids))
     needs = [()] * len(ids)
     turns, misses, shared = 0, 0, len(ids)
-    while misses < 3:               # until three questions did not fit
+    most = rng.randint(2, 8) if conversation else TEXT
+    while misses < 3 and turns < most:      # until three questions did not fit
         wants_list = lists and turns == 0 and misses == 0 and rng.random() < questions.LIST_SHARE
-        question = questions.ask("list", items, rng) if wants_list else questions.sample(items, rng)
-        newline = "\n" if rng.random() < NEWLINE_SHARE else ""
-        prompt = encode(newline + questions.turn(question.text))
+        question = questions.ask("list", items, rng) if wants_list else questions.sample(items, rng, counting)
+        before = "\n" if rng.random() < NEWLINE_SHARE else ""
+        if conversation and turns > 0:
+            before = questions.NEXT_TURN
+        prompt = encode(before + questions.turn(question.text))
         answer = encode(question.answer + questions.END)
-        length = len(prompt) + len(answer) - 1          # the last token is only ever predicted
+        # The last token is only ever predicted, unless a turn follows.
+        length = len(prompt) + len(answer) - (not conversation)
         if len(packed["ids"]) + length > TEXT:
             misses += 1
             continue
         turns += 1
-        packed["ids"] += (prompt + answer)[:-1]
-        packed["positions"] += range(shared, shared + length)
-        packed["turn"] += [turns] * length
-        packed["gold"] += [-1] * (len(prompt) - 1) + answer
-        packed["subject"] += [-1] * (len(prompt) - 1) + _subjects(question, answer, encode(",")[0])
+        first = len(packed["ids"]) if conversation else shared
+        packed["ids"] += (prompt + answer)[:length]
+        packed["positions"] += range(first, first + length)
+        packed["turn"] += [0 if conversation else turns] * length
+        packed["gold"] += ([-1] * (len(prompt) - 1) + answer + [-1])[:length]
+        packed["subject"] += ([-1] * (len(prompt) - 1) + _subjects(question, answer, encode(",")[0]) + [-1])[:length]
         needs += [question.needs] * length
     filler = dict(ids=0, positions=0, turn=PADDING, gold=-1, subject=-1)
     arrays = {key: np.array(values + [filler[key]] * (TEXT - len(values))) for key, values in packed.items()}

@@ -22,6 +22,7 @@ ONE_WORD = [kind for kind in WORDINGS if kind != "list"]     # kinds with a one-
 LIST_SHARE = 0.4                # share of training pictures that also get a "list" question
 
 END = "<|im_end|>"
+NEXT_TURN = "\n<|im_start|>user\n"        # between an answer and the next question
 
 
 class Question(NamedTuple):
@@ -59,9 +60,10 @@ def ask(kind, items, rng):
     return Question(kind, wording, answer, needs=tuple(range(len(items))))
 
 
-def sample(items, rng):
-    """A random question with a one-word answer, its kind drawn from the training mix."""
-    return ask(rng.choices(list(TRAINING_MIX), list(TRAINING_MIX.values()))[0], items, rng)
+def sample(items, rng, counting=1.0):
+    """A random question with a one-word answer, its kind drawn from the training mix with so many times the counts."""
+    weights = [weight * (counting if kind.startswith("count") else 1) for kind, weight in TRAINING_MIX.items()]
+    return ask(rng.choices(list(TRAINING_MIX), weights)[0], items, rng)
 
 
 def corpus(scenes=4000, seed=1):

@@ -1,4 +1,4 @@
-"""Train the demo models and export them, phase by phase: guide and target from nothing, the second guide from the first.
+"""Train the demo models and export them: guide and target from nothing, the second guide from the first.
 
     python run.py                   # all three, into build/; an interrupted run continues where it stopped
     python run.py --quick           # every phase for three steps, into build/quick: a smoke test
@@ -18,7 +18,8 @@ import warm_start
 from train import Phase
 
 HERE = pathlib.Path(__file__).parent
-SEEDS = {"guide": 100_000_000, "target": 200_000_000, "guide-qwen2vl": 300_000_000}      # plus a million per phase; scenes count up from there
+# Plus a million per phase; scenes count up from there.
+SEEDS = {"guide": 100_000_000, "target": 200_000_000, "guide-qwen2vl": 300_000_000}
 RECIPE = {
     "guide": [
         Phase("vision", 587, 16, 2e-3, text=False),
@@ -31,6 +32,7 @@ RECIPE = {
               token_dropout=0.6),
         Phase("tiles-let-go", 261, 1, 1e-3, accumulate=4, attention=0.3, attention_until=0.6, large=0.65,
               token_dropout=0.7),
+        Phase("conversation", 260, 1, 8e-4, accumulate=4, large=0.4, token_dropout=0.6, conversation=0.6),
     ],
     "target": [
         Phase("vision", 423, 16, 1.5e-3, text=False),
@@ -41,16 +43,20 @@ RECIPE = {
         Phase("token-dropout", 355, 1, 9e-4, accumulate=8, token_dropout=0.75),
         Phase("tiles", 33, 1, 8e-4, lr_end=1.0, accumulate=8, large=0.6, token_dropout=0.8),
         Phase("tiles-pruned", 43, 1, 7e-4, lr_end=0.9, accumulate=4, large=0.65, token_dropout=0.85),
-        Phase("tiles-let-go", 999, 1, 7e-4, accumulate=4, attention=0.3, attention_until=0.7, large=0.7,
+        Phase("tiles-let-go", 475, 1, 7e-4, lr_end=0.04, accumulate=4, attention=0.3, attention_until=0.76, large=0.7,
               token_dropout=0.75),
+        Phase("conversation", 110, 1, 6e-4, accumulate=4, large=0.4, token_dropout=0.6, conversation=0.6, counting=1.5,
+              blend=0.6),
     ],
     "guide-qwen2vl": [
-        Phase("vision", 999, 8, 1.5e-3, text=False, large=0.1),
-        Phase("look-at-label", 999, 1, 1.5e-3, lr_end=0.6, accumulate=4, attention=0.5, large=0.4, token_dropout=0.3),
-        Phase("let-go", 999, 1, 1e-3, accumulate=4, attention=0.5, attention_until=0.6, large=0.45, token_dropout=0.5),
+        Phase("vision", 48, 8, 1.5e-3, text=False, large=0.1),
+        Phase("look-at-label", 228, 1, 1.5e-3, lr_end=0.6, accumulate=4, attention=0.5, large=0.4, token_dropout=0.3),
+        Phase("look-on", 90, 1, 1e-3, lr_end=0.78, accumulate=4, attention=0.5, attention_until=1.9, large=0.45,
+              token_dropout=0.5),
+        Phase("let-go", 103, 1, 7e-4, accumulate=4, attention=0.3, attention_until=0.5, large=0.45, token_dropout=0.5),
     ],
 }
-WARM_START = {"guide-qwen2vl": "guide"}     # the model whose last checkpoint another one begins with
+WARM_START = {"guide-qwen2vl": ("guide", 7)}        # the model and phase whose checkpoint another one begins with
 
 
 def main():
@@ -78,7 +84,7 @@ def train_model(name, out, device, quick):
     torch.manual_seed(SEEDS[name])
     model = network.Model(network.CONFIGS[name])
     if name in WARM_START:
-        warm_start.transplant(network.load(last_checkpoint(WARM_START[name], out)), model)
+        warm_start.transplant(network.load(checkpoint_path(*WARM_START[name], out)), model)
     for number, phase in enumerate(RECIPE[name]):
         checkpoint = checkpoint_path(name, number, out)
         if checkpoint.exists():
@@ -87,7 +93,9 @@ def train_model(name, out, device, quick):
         if quick:
             phase = dataclasses.replace(phase, steps=3, batch=min(phase.batch, 2), accumulate=min(phase.accumulate, 2))
         latest = checkpoint.with_suffix(".latest")
+        before = {key: value.clone() for key, value in model.state_dict().items()}
         train.run(model, phase, SEEDS[name] + number * 1_000_000, device, lambda model: save(model, latest))
+        model.load_state_dict({key: before[key].lerp(value, phase.blend) for key, value in model.state_dict().items()})
         save(model, checkpoint)
         latest.unlink(missing_ok=True)
     return checkpoint
@@ -95,10 +103,6 @@ def train_model(name, out, device, quick):
 
 def checkpoint_path(name, number, out):
     return out / f"{name}-{number}-{RECIPE[name][number].name}.pt"
-
-
-def last_checkpoint(name, out):
-    return checkpoint_path(name, len(RECIPE[name]) - 1, out)
 
 
 def save(model, path):

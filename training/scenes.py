@@ -167,7 +167,8 @@ def _background(rng, width, height):
         pixels = base + blocks.repeat(4, 0).repeat(4, 1)
     else:
         down, across = np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32)
-        waves = 8 * np.sin(down * rng.uniform(0.05, 0.4))[:, None] + 8 * np.sin(across * rng.uniform(0.05, 0.4))[None, :]
+        waves = 8 * np.sin(down * rng.uniform(0.05, 0.4))[:, None]
+        waves = waves + 8 * np.sin(across * rng.uniform(0.05, 0.4))[None, :]
         pixels = base + waves[:, :, None]
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 

@@ -31,6 +31,9 @@ class Phase:
     attention_until: float = math.inf   # ... which fades to 0 at this share of the phase; inf: constant
     region: str = "centre"              # the patches it pulls attention to: "centre" or "box" of the item
     large: float = 0.0                  # share of batches with pictures of several tiles
+    counting: float = 1.0               # times the usual share of counting questions
+    conversation: float = 0.0           # share of pictures whose turns follow each other
+    blend: float = 1.0                  # the result: so much of the new weights, the rest those before the phase
     token_dropout: float = 0.0          # share of pictures that lose visual tokens; for batches of one picture
 
 
@@ -45,7 +48,8 @@ def run(model, phase, seed, device, save=None):
     groups = [group for optimizer in stepping for group in optimizer.param_groups]
     trained = [p for group in groups for p in group["params"]]
     workers = min(8, (os.cpu_count() or 1) - 1) if torch.get_num_threads() > 1 else 0
-    data = packing.Batches(model.family, seed, phase.batch, phase.text, phase.large, phase.token_dropout, phase.region)
+    data = packing.Batches(model.family, seed, phase.batch, phase.text, phase.large, phase.token_dropout, phase.region,
+                           phase.counting, phase.conversation)
     batches = iter(torch.utils.data.DataLoader(data, batch_size=None, num_workers=workers,
                                                prefetch_factor=4 if workers else None))
     means, start = {}, time.monotonic()

@@ -65,8 +65,8 @@ class QwenVision(nn.Module):
         """cos, sin, each (rows * columns, head_dim / 2): angles of the row, then of the column"""
         quarter = torch.arange(self.head_dim // 4, dtype=torch.float32, device=device)
         frequency = 10000.0 ** (-quarter / len(quarter))
-        row, column = torch.meshgrid(torch.arange(rows, device=device), torch.arange(columns, device=device), indexing="ij")
-        angles = torch.cat([p.reshape(-1, 1) * frequency for p in (row, column)], 1)
+        place = torch.cartesian_prod(torch.arange(rows, device=device), torch.arange(columns, device=device))
+        angles = torch.cat([p[:, None] * frequency for p in place.unbind(1)], 1)
         return angles.cos(), angles.sin()
 
 

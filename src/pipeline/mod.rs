@@ -138,9 +138,9 @@ impl Pipeline {
         let exited = look.as_ref().filter(|_| exit.is_some_and(|exit| exit.exited));
         let (source, generation, kept, selection);
         if let Some(look) = exited {
-            (trace.on_event)(Event::Text(&look.generation.text));
             source = Source::Guide;
             selection = select(&look.prepared.prompt, Some(look))?;
+            (trace.on_event)(Event::Text(&look.generation.text));
             kept = Kept::all(selection.places.len());
             generation = look.generation.clone();
         } else {

@@ -31,9 +31,9 @@ fn it_needs_nothing() {
         [["8", "target"], ["green", "target"], ["yes", "target"]].map(|start| [&start[..], &alone].concat()).concat()
     );
     let guided = [
-        ["8", "target", "64", "of", "256", "0.569"],
-        ["green", "target", "64", "of", "256", "<=0.856"],
-        ["yes", "guide", "256", "of", "256", "0.961"],
+        ["8", "guide", "256", "of", "256", "0.966"],
+        ["green", "guide", "256", "of", "256", "0.979"],
+        ["yes", "target", "64", "of", "256", "<=0.854"],
     ];
     assert_eq!(by("  with guide ").concat(), guided.concat());
     for number in 1..=3 {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-const YES: [&str; 4] = ["--image", FLAT, "-p", "Does the image contain a white square?"];
+const SURE: [&str; 4] = ["--image", FLAT, "-p", "Tell me the colour of the shape labelled 9."];
 /// Colour of the outline around kept tokens.
 const OUTLINE: Rgb<u8> = Rgb([255, 196, 0]);
 /// Left edges of the panels of a 448x448 picture, and the upper edge of the first ones.
@@ -156,7 +156,7 @@ fn the_target_is_compared_with_the_guide() {
 #[test]
 fn the_guides_answer_is_final_only_when_asked_for() {
     let folder = Folder::new();
-    let json = |flags: &[&str]| explain(&folder, &[flags, &["--json"]].concat(), &YES).ok().json();
+    let json = |flags: &[&str]| explain(&folder, &[flags, &["--json"]].concat(), &SURE).ok().json();
     let report = json(&[]);
     assert_eq!(report["source"], "target");
     assert!(report["exit"].is_null());
@@ -165,7 +165,7 @@ fn the_guides_answer_is_final_only_when_asked_for() {
     assert_eq!(json(&["--no-exit"])["source"], "target");
     assert_eq!(folder.files(), ["heat.png"]);
     let in_environment = folder
-        .run_with(&[&["explain", "--json"], &YES[..]].concat(), |command| command.env("SGL_EXIT_THRESHOLD", "0.9"));
+        .run_with(&[&["explain", "--json"], &SURE[..]].concat(), |command| command.env("SGL_EXIT_THRESHOLD", "0.9"));
     assert_eq!(in_environment.ok().json()["source"], "target");
 }
 

@@ -44,9 +44,9 @@ fn flat() {
     check(
         "flat",
         &[
-            ("Read the label of the white circle.", "8", "8", 0.962, 0.175),
-            ("Tell me the colour of the shape labelled 9.", "green", "black", 0.713, 0.434),
-            ("Does the image contain a white square?", "yes", "yes", 0.969, 0.953),
+            ("Read the label of the white circle.", "8", "8", 0.984, 0.949),
+            ("Tell me the colour of the shape labelled 9.", "green", "green", 0.980, 0.977),
+            ("Does the image contain a white square?", "yes", "no", 0.707, 0.582),
         ],
     );
 }
@@ -56,9 +56,9 @@ fn gradient() {
     check(
         "gradient",
         &[
-            ("What does the purple cross say?", "1", "1", 0.989, 0.696),
-            ("Tell me the shape with label E.", "diamond", "diamond", 0.890, 0.698),
-            ("Count the squares.", "2", "1", 0.809, 0.002),
+            ("What does the purple cross say?", "1", "1", 0.983, 0.961),
+            ("Tell me the shape with label E.", "diamond", "diamond", 0.989, 0.967),
+            ("Count the squares.", "2", "1", 0.706, 0.678),
         ],
     );
 }
@@ -68,9 +68,9 @@ fn noise() {
     check(
         "noise",
         &[
-            ("Tell me the colour of the shape labelled 5.", "green", "yellow", 0.691, 0.158),
-            ("Can you see a white diamond?", "no", "no", 0.991, 0.329),
-            ("Count the black objects.", "1", "1", 0.935, 0.000),
+            ("Tell me the colour of the shape labelled 5.", "green", "green", 0.953, 0.981),
+            ("Can you see a white diamond?", "no", "no", 0.935, 0.788),
+            ("Count the black objects.", "1", "1", 0.860, 0.736),
         ],
     );
 }
@@ -80,9 +80,9 @@ fn texture() {
     check(
         "texture",
         &[
-            ("Read the label of the green circle.", "5", "5", 0.970, 0.000),
-            ("Which shape carries the label 9?", "star", "cross", 0.620, 0.003),
-            ("Count the green objects.", "2", "2", 0.683, 0.439),
+            ("Read the label of the green circle.", "5", "5", 0.990, 0.935),
+            ("Which shape carries the label 9?", "star", "star", 0.991, 0.359),
+            ("Count the green objects.", "2", "1", 0.727, 0.493),
         ],
     );
 }
@@ -108,8 +108,8 @@ fn as_many_are_kept_as_retain_says() {
         assert!(kept.is_sorted_by(|a, b| a < b) && kept.iter().all(|&index| index < 256), "{kept:?}");
     }
     let by_mass = |retain| report(&["--no-exit", "--retain", retain], &LABEL)["visual"]["kept"].as_u64().unwrap();
-    assert!((12..=16).contains(&by_mass("50%mass")));
-    assert!((190..=204).contains(&by_mass("90%mass")));
+    assert!((29..=35).contains(&by_mass("50%mass")));
+    assert!((198..=211).contains(&by_mass("90%mass")));
 }
 
 /// The scores of the eighth and the ninth differ by a factor of 1.6, so this set does not hang on rounding.
