@@ -147,7 +147,8 @@ impl Figure<'_> {
             let tiles = self.on(level, all_tiles);
             panel::tile_borders(panel, tiles.clone().map(|(_, tile)| &tile.rect));
             // A model of one level shows the same in each row.
-            let level = level.filter(|level| self.own(all_tiles).any(|(_, tile)| tile.level != *level));
+            let is_one = |a: &Level| self.own(all_tiles).all(|(_, tile)| tile.level == *a);
+            let level = level.filter(|_| ![Level::Detail, Level::Overview].iter().any(is_one));
             *caption += &match (level, tiles.clone().count()) {
                 (Some(Level::Detail), 0 | 1) => ", detail".to_owned(),
                 (Some(Level::Detail), n) => format!(", {n} tiles"),
