@@ -34,7 +34,7 @@ impl Selection {
     /// these places, of any model that read the same pictures.
     ///
     /// # Errors
-    /// [`PipelineError::Guidance`]: the policy needs attention that was not seen.
+    /// [`super::PipelineError::Guidance`]: the policy needs attention that was not seen.
     pub fn make(request: &Request, prompt: &Prompt, seen: Option<(&Importance, &[Place])>) -> Result<Self> {
         let places = prompt.places();
         let importance = seen.map(|(importance, seen)| {
