@@ -166,6 +166,23 @@ fn a_wide_picture_is_cut_into_tiles() {
     assert_eq!(report["visual"]["kept"], 16);
 }
 
+/// One grid of coarse tokens with M-RoPE ranks the fine tokens of two tiles and an overview.
+#[test]
+fn a_guide_of_another_family_finds_what_is_asked_for() {
+    let at = |path: &str| format!("{}/models/{path}", env!("CARGO_MANIFEST_DIR"));
+    let picture = at("held-out-large/images/0021.png");
+    let (guide, mmproj) = (at("guide-qwen2vl.gguf"), at("mmproj-guide-qwen2vl.gguf"));
+    let models = ["-m", TARGET[0], "-mm", TARGET[1], "--guide", &guide, "--guide-mmproj", &mmproj];
+    let of = |policy| {
+        let flags = [&models[..], &["--no-exit", "--retain", "10%", "--policy", policy]].concat();
+        report(&flags, &["--image", &picture, "-p", "Which character is on the orange diamond?"])
+    };
+    let guided = of("global");
+    assert_eq!((&guided["answer"], &guided["guide"]["answer"]), (&"4".into(), &"4".into()));
+    assert_eq!((&guided["visual"]["tokens"], &guided["visual"]["kept"]), (&768.into(), &76.into()));
+    assert_ne!(of("random:1")["answer"], "4");
+}
+
 #[test]
 fn a_picture_comes_from_standard_input() {
     let folder = Folder::new();
