@@ -65,7 +65,9 @@ impl Vlm {
             .filter_map(|chunk| if let Chunk::Image(image) = chunk { Some(image) } else { None })
             .collect();
         let start = Instant::now();
-        let ids: Vec<_> = pictures.iter().map(Picture::content_id).collect();
+        // Without memory nobody asks what a picture shows.
+        let remembered = if self.options.encoder_cache_bytes > 0 { pictures } else { &[] };
+        let ids: Vec<_> = remembered.iter().map(Picture::content_id).collect();
         let mut n_chunks = vec![0; pictures.len()];
         let mut embeddings = Vec::with_capacity(images.len());
         let mut n_reused = 0;
@@ -75,16 +77,19 @@ impl Vlm {
             }
             progress(done, images.len());
             let picture = image.picture();
-            let key = Key { picture: ids[picture], chunk: n_chunks[picture], n_rows: image.n_tokens() };
+            let (chunk, n_rows) = (n_chunks[picture], image.n_tokens());
+            let key = ids.get(picture).map(|&picture| Key { picture, chunk, n_rows });
             n_chunks[picture] += 1;
-            embeddings.push(match self.cache.get(&key) {
+            embeddings.push(match key.and_then(|key| self.cache.get(&key)) {
                 Some(encoded) => {
                     n_reused += 1;
                     encoded
                 }
                 None => {
                     let encoded = Arc::new(self.vision.encode(image)?);
-                    self.cache.insert(key, encoded.clone());
+                    if let Some(key) = key {
+                        self.cache.insert(key, encoded.clone());
+                    }
                     encoded
                 }
             });
