@@ -10,6 +10,7 @@
 #![warn(missing_docs)]
 
 pub mod chat;
+pub mod eval;
 pub mod explain;
 pub mod fixtures;
 pub mod geometry;
