@@ -188,7 +188,7 @@ fn distance(expected: &[f64], found: &[f64]) -> f64 {
 /// Share of one kept set that the other keeps too.
 fn overlap(expected: &Importance, found: &Importance, share: f64) -> Result<f64, Box<dyn Error>> {
     let kept =
-        |importance: &Importance| Policy::Global.select(importance.n_visual(), Some(importance), Retain::Share(share));
+        |importance: &Importance| Policy::Global.select(importance.n_visual(), importance.into(), Retain::Share(share));
     let (expected, found) = (kept(expected)?, kept(found)?);
     let common = expected.indices().iter().filter(|index| found.indices().contains(index)).count();
     Ok(common as f64 / expected.len() as f64)

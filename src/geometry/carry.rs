@@ -89,6 +89,22 @@ impl Carry {
         }
         carried
     }
+
+    /// Values that are no mass, such as ratios: `[n_from]` to their means over what the tokens of the other model share with
+    /// them, `[n_to]`. Tokens that share nothing, as those on padding, get the mean of all values; missing values count as 0.
+    pub fn average(&self, values: &[f64]) -> Vec<f64> {
+        let at = |token: usize| values.get(token).copied().unwrap_or(0.0);
+        let all = (0..self.n_from).map(at);
+        let Some(flows) = &self.flows else { return all.collect() };
+        let mean = all.sum::<f64>() / self.n_from.max(1) as f64;
+        let mut sums = vec![(0.0, 0.0); self.n_to];
+        for &(from, to, part) in flows.iter().flat_map(|flow| &flow.links) {
+            let (sum, parts) = &mut sums[to];
+            *sum += at(from) * part;
+            *parts += part;
+        }
+        sums.into_iter().map(|(sum, parts)| if parts > 0.0 { sum / parts } else { mean }).collect()
+    }
 }
 
 /// The tokens of each level of each picture.
@@ -189,6 +205,18 @@ mod tests {
     }
 
     #[test]
+    fn averages_are_over_area() {
+        let average = |from: &[Place], to: &[Place], values: &[f64]| Carry::new(from, to).average(values);
+        let (coarse, fine) = (grid(Level::Detail, 1, 2), grid(Level::Detail, 2, 4));
+        assert_eq!(average(&coarse, &fine, &[4.0, 8.0]), [4.0, 4.0, 4.0, 4.0, 8.0, 8.0, 8.0, 8.0]);
+        assert_eq!(average(&fine, &coarse, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]), [2.5, 6.5]);
+        let padded = [place(Level::Detail, [0.0, 0.0, 1.0, 1.0]), place(Level::Detail, [0.0, 1.0, 1.0, 2.0])];
+        assert_eq!(average(&coarse, &padded, &[4.0, 8.0]), [6.0, 6.0]);
+        assert_eq!(average(&padded, &coarse, &[4.0, 8.0]), [4.0, 4.0]);
+        assert!(average(&coarse, &[], &[4.0, 8.0]).is_empty());
+    }
+
+    #[test]
     fn pictures_do_not_mix() {
         let second = |places: Vec<Place>| places.into_iter().map(|place| Place { picture: 1, ..place });
         let from: Vec<Place> = grid(Level::Detail, 2, 1).into_iter().chain(second(grid(Level::Detail, 1, 1))).collect();
@@ -228,6 +256,21 @@ mod tests {
         fn equal_places_keep_every_bit(layout in layouts(), mass in prop::collection::vec(0.0..5.0f64, 80)) {
             let mass: Vec<f64> = mass.into_iter().cycle().take(layout.len()).collect();
             prop_assert_eq!(carry(&layout, &layout, &mass), mass);
+        }
+
+        #[test]
+        fn averages_stay_within_the_values(
+            from in layouts(),
+            to in layouts(),
+            seed in prop::collection::vec(1.0..5.0f64, 80),
+        ) {
+            let values: Vec<f64> = seed.into_iter().cycle().take(from.len()).collect();
+            let (least, most) = values.iter().fold((9.0, 0.0), |(a, b), &value| (f64::min(a, value), f64::max(b, value)));
+            let carry = Carry::new(&from, &to);
+            let inside = least - 1e-9..=most + 1e-9;
+            prop_assert!(carry.average(&values).iter().all(|value| inside.contains(value)));
+            prop_assert_eq!(carry.average(&vec![1.0; from.len()]), vec![1.0; to.len()]);
+            prop_assert_eq!(Carry::new(&from, &from).average(&values), values);
         }
 
         #[test]

@@ -1,10 +1,13 @@
-//! Where visual tokens lie in the pictures, and importance carried over from one model's tokens to another's.
+//! Where visual tokens lie in the pictures, importance carried over from one model's tokens to another's, and what places of
+//! pictures attract by themselves.
 
 mod carry;
+mod expectation;
 
 pub use carry::Carry;
+pub use expectation::{Expectation, ExpectationError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A part of a picture, in shares of its width and height: 0 is the left or upper edge, 1 the right or lower one. Parts
 /// that reach beyond are padding.
@@ -51,7 +54,7 @@ impl Rect {
 }
 
 /// How a model sees a picture: models that tile show it as a whole beside the tiles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// The whole picture, reduced, beside its tiles (also called thumbnail); the only level where it needs no tiles.
@@ -71,4 +74,13 @@ pub struct Place {
     /// a resampler, have that of their tile.
     #[serde(flatten)]
     pub rect: Rect,
+}
+
+/// Number of visual tokens of each picture of a prompt.
+pub fn picture_sizes(places: &[Place]) -> Vec<usize> {
+    let mut sizes = vec![0; places.iter().map(|place| place.picture + 1).max().unwrap_or(0)];
+    for place in places {
+        sizes[place.picture] += 1;
+    }
+    sizes
 }

@@ -7,16 +7,20 @@
 //! | attention of a single layer (first insight, FastV) | [`Importance::layer`], [`Policy::Layer`] |
 //! | retention ratio | [`Retain`], [`Retain::budget`] |
 //! | SGP: keep the most attended visual tokens, in prompt order | [`top`], [`Policy::select`] |
+//! | beyond it: diversity, habits of attention | [`Policy::GlobalDiversity`], [`Policy::GlobalDebias`], [`Evidence`] |
 //! | SEE: confidence of the guide's answer | [`confidence`] |
 //! | SEE: consistency of that answer under pruning | [`Consistency::of`] |
 //! | SEE: early-exit score and threshold | [`ExitDecision::decide`], [`cannot_exit`] |
 
+mod diversity;
+mod evidence;
 mod exit;
 mod importance;
 mod policy;
 mod retain;
 mod share;
 
+pub use evidence::Evidence;
 pub use exit::{Consistency, ExitDecision, cannot_exit, confidence};
 pub use importance::Importance;
 pub use policy::{Kept, Policy};
@@ -46,12 +50,14 @@ pub enum GuidanceError {
         /// The value found.
         value: f32,
     },
-    /// The importance belongs to another prompt.
-    #[error("importance of {found} visual tokens cannot rank the {n_visual} visual tokens of this prompt")]
+    /// Evidence belongs to another prompt.
+    #[error("{what} of {found} visual tokens cannot rank the {n_visual} visual tokens of this prompt")]
     VisualCount {
+        /// Which evidence: importance, embeddings or expectation.
+        what: &'static str,
         /// Visual tokens of the prompt.
         n_visual: usize,
-        /// Visual tokens that the importance covers.
+        /// Visual tokens that it covers.
         found: usize,
     },
     /// A policy that ranks by attention got none.
@@ -61,6 +67,29 @@ pub enum GuidanceError {
         policy: Policy,
         /// The retention asked for.
         retain: Retain,
+    },
+    /// A policy that compares visual tokens got none of their embeddings.
+    #[error("policy {policy} compares the embeddings of the visual tokens and got none; encode the pictures first")]
+    NoEmbeddings {
+        /// The policy asked for.
+        policy: Policy,
+    },
+    /// A policy that corrects for the place of visual tokens was not told by how much.
+    #[error(
+        "policy {policy} needs to know how much attention the guide gives each place of any picture, and no profile tells; \
+         make one with `sgl calibrate`, or use --policy global"
+    )]
+    NoExpectation {
+        /// The policy asked for.
+        policy: Policy,
+    },
+    /// Attention cannot be divided by this.
+    #[error("the expected attention of visual token {token} is {value}, and it must be above 0")]
+    ExpectedValue {
+        /// Visual token, counted over the whole prompt.
+        token: usize,
+        /// The value found.
+        value: f64,
     },
     /// All scores are zero, so every kept set would be as good as any other.
     #[error("the attention that policy {policy} reads is zero on all {n_visual} visual tokens; use another policy")]
@@ -85,7 +114,10 @@ pub enum GuidanceError {
     )]
     RetainText(String),
     /// Text that is no [`Policy`].
-    #[error("policy {0:?} is not understood; use global, layer:INDEX, random:SEED or uniform")]
+    #[error(
+        "policy {0:?} is not understood; use global, global+diversity[:WEIGHT], global+debias, layer:INDEX, diversity, \
+         random:SEED or uniform"
+    )]
     PolicyText(String),
     /// Text that is no [`Consistency`].
     #[error("consistency {0:?} is not understood; use product or geomean")]

@@ -88,11 +88,15 @@ impl FromStr for Retain {
     }
 }
 
-/// A number in `0 < r <= 1`. Percent is an exponent, not a division, so that `0.1%` is exactly the `f64` of `0.001`.
-fn share(decimal: &str, exponent: &str) -> Option<f64> {
-    let plain = decimal.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let value: f64 = format!("{decimal}{exponent}").parse().ok()?;
-    (plain && value > 0.0 && value <= 1.0).then_some(value)
+/// A number in `0 < r <= 1`.
+fn share(text: &str, exponent: &str) -> Option<f64> {
+    decimal(text, exponent).filter(|value| *value > 0.0 && *value <= 1.0)
+}
+
+/// Digits with at most one point. Percent is an exponent, not a division, so that `0.1%` is exactly the `f64` of `0.001`.
+pub(super) fn decimal(text: &str, exponent: &str) -> Option<f64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    format!("{text}{exponent}").parse().ok().filter(|_| plain)
 }
 
 impl fmt::Display for Retain {

@@ -8,8 +8,13 @@ pub const DEFAULT_PICTURE_FLOOR: f64 = 0.25;
 /// budget has one for each. Returns increasing indices.
 ///
 /// `pictures` holds the number of visual tokens of each picture, in prompt order. A floor of 0 is one joint ranking; at 1
-/// every picture keeps the same share.
-pub fn first_of_each(ranking: &[usize], pictures: &[usize], budget: usize, floor: f64) -> Vec<usize> {
+/// every picture keeps the same share. No more of `ranking` is asked for than it takes.
+pub fn first_of_each(
+    ranking: impl IntoIterator<Item = usize>,
+    pictures: &[usize],
+    budget: usize,
+    floor: f64,
+) -> Vec<usize> {
     let n_visual: usize = pictures.iter().sum();
     let least_one = usize::from(floor > 0.0 && budget >= pictures.len());
     let mut reserved: Vec<usize> = pictures
@@ -30,9 +35,12 @@ pub fn first_of_each(ranking: &[usize], pictures: &[usize], budget: usize, floor
         end += n;
         ends.push(end);
     }
-    let mut free = budget.min(n_visual).saturating_sub(reserved.iter().sum());
+    let budget = budget.min(n_visual);
+    let mut free = budget.saturating_sub(reserved.iter().sum());
     let mut kept = Vec::with_capacity(budget);
-    for &index in ranking {
+    let mut ranking = ranking.into_iter();
+    while kept.len() < budget {
+        let Some(index) = ranking.next() else { break };
         let picture = ends.partition_point(|&end| end <= index);
         let Some(reserved) = reserved.get_mut(picture) else { continue };
         if *reserved > 0 {
@@ -66,7 +74,7 @@ mod tests {
     #[test]
     fn a_floor_keeps_a_picture_that_the_guide_ignored() {
         let scores: Vec<f64> = (0..30).map(|index| if index < 20 { 100.0 - index as f64 } else { 0.1 }).collect();
-        let kept = |floor| counts(&first_of_each(&ranking(&scores), &[20, 10], 12, floor), &[20, 10]);
+        let kept = |floor| counts(&first_of_each(ranking(&scores), &[20, 10], 12, floor), &[20, 10]);
         assert_eq!(kept(0.0), [12, 0]);
         assert_eq!(kept(0.1), [11, 1]);
         assert_eq!(kept(0.5), [10, 2]);
@@ -75,8 +83,8 @@ mod tests {
 
     #[test]
     fn a_budget_below_the_number_of_pictures_is_kept() {
-        assert_eq!(first_of_each(&[4, 0, 1, 2, 3], &[2, 2, 1], 2, 0.5), [0, 4]);
-        assert!(first_of_each(&[], &[], 3, 0.5).is_empty());
+        assert_eq!(first_of_each([4, 0, 1, 2, 3], &[2, 2, 1], 2, 0.5), [0, 4]);
+        assert!(first_of_each([], &[], 3, 0.5).is_empty());
     }
 
     proptest! {
@@ -92,7 +100,7 @@ mod tests {
             let pictures = [a.min(b), a.max(b) - a.min(b), n - a.max(b)];
             let budget = ((share * n as f64) as usize).max(3);
             let order = ranking(&scores);
-            let kept = first_of_each(&order, &pictures, budget, floor);
+            let kept = first_of_each(order, &pictures, budget, floor);
             prop_assert_eq!(kept.len(), budget.min(n));
             prop_assert!(kept.is_sorted_by(|a, b| a < b));
             let floors = pictures.map(|all| ((floor * budget as f64 * all as f64 / n as f64) as usize).min(all));
@@ -110,7 +118,7 @@ mod tests {
         #[test]
         fn one_picture_is_the_plain_ranking(scores in prop::collection::vec(0.0..10.0f64, 1..60), n in 1usize..60, floor in 0.0..=1.0f64) {
             let n = n.min(scores.len());
-            prop_assert_eq!(first_of_each(&ranking(&scores), &[scores.len()], n, floor), crate::guidance::top(&scores, n));
+            prop_assert_eq!(first_of_each(ranking(&scores), &[scores.len()], n, floor), crate::guidance::top(&scores, n));
         }
     }
 }

@@ -39,6 +39,12 @@ impl Tap {
         self.watched.insert(sequence, watched);
     }
 
+    /// What has come together so far, by increasing layer.
+    pub fn peek(&self, sequence: sys::llama_seq_id) -> Vec<LayerMass> {
+        let layers = self.watched.get(&sequence).into_iter().flat_map(|watched| &watched.layers);
+        layers.map(|(&layer, mass)| LayerMass { layer, mass: mass.clone() }).collect()
+    }
+
     /// Stops collecting for a sequence and returns what came together, by increasing layer.
     pub fn take(&mut self, sequence: sys::llama_seq_id) -> Vec<LayerMass> {
         let layers = self.watched.remove(&sequence).map(|watched| watched.layers).unwrap_or_default();

@@ -4,6 +4,7 @@ use super::attention::{LayerMass, Tap, on_mass};
 use super::{Batch, LlamaError, Model, Position, backend};
 use llama_cpp_sys_2 as sys;
 use std::ffi::c_void;
+use std::fmt;
 use std::ptr::NonNull;
 use std::slice;
 use std::str::FromStr;
@@ -81,6 +82,23 @@ impl FromStr for CacheType {
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::NAMES.iter().find(|(name, _)| *name == text).map(|&(_, kind)| kind);
         found.ok_or_else(|| format!("`{text}` is not one of {}", Self::NAMES.map(|(name, _)| name).join(", ")))
+    }
+}
+
+impl fmt::Display for CacheType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::NAMES.iter().find(|(_, kind)| kind == self).map_or("", |&(name, _)| name);
+        formatter.write_str(name)
+    }
+}
+
+impl fmt::Display for FlashAttention {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Auto => "auto",
+            Self::On => "on",
+            Self::Off => "off",
+        })
     }
 }
 
@@ -290,6 +308,11 @@ impl Context {
     pub fn watch_attention(&mut self, sequence: i32, positions: &[Position]) {
         self.tap_mut().watch(sequence, positions);
         self.set_callback();
+    }
+
+    /// The mass by layer that has been collected so far; collecting goes on.
+    pub fn attention(&mut self, sequence: i32) -> Vec<LayerMass> {
+        self.tap_mut().peek(sequence)
     }
 
     /// Stops collecting and returns the mass by layer; empty when no layer exported any.

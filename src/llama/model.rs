@@ -81,7 +81,13 @@ impl Model {
         u32::try_from(unsafe { sys::llama_model_n_ctx_train(self.raw().as_ptr()) }).unwrap_or(u32::MAX)
     }
 
-    /// Width of one row of an embedding batch. llama.cpp: `llama_model_n_embd_inp`.
+    /// Width of the first layer's input. llama.cpp: `llama_model_n_embd`.
+    pub fn n_embd(&self) -> usize {
+        usize::try_from(self.inner.n_embd()).unwrap_or(0)
+    }
+
+    /// Width of one row of an embedding batch. llama.cpp: `llama_model_n_embd_inp`. Wider than the
+    /// first layer's input where later layers read more of the picture (DeepStack).
     pub fn n_embd_inp(&self) -> usize {
         // SAFETY: the model pointer is valid.
         usize::try_from(unsafe { sys::llama_model_n_embd_inp(self.raw().as_ptr()) }).unwrap_or(0)

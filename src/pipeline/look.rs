@@ -51,7 +51,7 @@ impl Look {
         }
         (trace.on_event)(Event::Phase(Phase::Consistency));
         let start = Instant::now();
-        let kept = Policy::Global.select(importance.n_visual(), Some(importance), options.retain)?;
+        let kept = Policy::Global.select(importance.n_visual(), importance.into(), options.retain)?;
         let scores = guide.score(&self.prepared, &kept, &self.generation.tokens).map_err(in_guide)?;
         trace.timings.set(Phase::Consistency, ms_since(start));
         Ok(ExitDecision::decide(confidence, options.consistency.of(&scores), options.threshold))

@@ -21,7 +21,7 @@ use self::trace::Trace;
 use crate::guidance::{GuidanceError, Kept, Retain};
 use crate::llama::LlamaError;
 use crate::timing::{Phase, Timings, ms_since};
-use crate::vlm::{GenerationOptions, Prompt, Role, Vlm, VlmError, VlmOptions};
+use crate::vlm::{GenerationOptions, Prepared, Role, Vlm, VlmError, VlmOptions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -118,6 +118,7 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError`]; nothing of a failed request is kept.
     pub fn run(&mut self, request: &Request, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
+        request.check()?;
         self.cancel.store(false, Ordering::Relaxed);
         let start = Instant::now();
         let mut trace = Trace { timings: Timings::default(), n_encoded: 0, n_reused: 0, on_event };
@@ -134,20 +135,19 @@ impl Pipeline {
             None => (None, None),
         };
 
-        let select = |prompt: &Prompt, look: Option<&Look>| Selection::make(request, prompt, look.map(Look::seen));
+        let select = |read: &Prepared, look: Option<&Look>| Selection::make(request, read, look.map(Look::seen));
         let exited = look.as_ref().filter(|_| exit.is_some_and(|exit| exit.exited));
         let (source, generation, kept, selection);
         if let Some(look) = exited {
             source = Source::Guide;
-            selection = select(&look.prepared.prompt, Some(look))?;
+            selection = select(&look.prepared, Some(look))?;
             (trace.on_event)(Event::Text(&look.generation.text));
             kept = Kept::all(selection.places.len());
             generation = look.generation.clone();
         } else {
             let prepared = trace.prepare(&mut self.target, request, Phase::TargetEncode).map_err(in_target)?;
-            let prompt = &prepared.prompt;
             source = Source::Target;
-            selection = if guided { select(prompt, look.as_ref())? } else { Selection::of_all(prompt) };
+            selection = if guided { select(&prepared, look.as_ref())? } else { Selection::of_all(&prepared.prompt) };
             kept = selection.kept.clone();
             let sampling = request.sampling.clone();
             let options = GenerationOptions { n_predict: request.n_predict, sampling, observe: false };
@@ -196,3 +196,6 @@ fn in_target(source: VlmError) -> PipelineError {
 fn file_name(vlm: &Vlm) -> String {
     vlm.path().file_name().unwrap_or(vlm.path().as_os_str()).to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests;

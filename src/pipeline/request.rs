@@ -1,9 +1,11 @@
 //! What is asked of a pipeline, and how.
 
 use crate::chat::Message;
-use crate::guidance::{Consistency, DEFAULT_PICTURE_FLOOR, Policy, Retain};
+use crate::geometry::Expectation;
+use crate::guidance::{Consistency, DEFAULT_PICTURE_FLOOR, GuidanceError, Policy, Retain};
 use crate::llama::SamplingOptions;
 use crate::media::Picture;
+use std::sync::Arc;
 
 /// Share of visual tokens that the target reads unless told otherwise: on the demo pair's held-out questions 0.9 points
 /// fewer right answers than with all tokens, while a tenth costs 4.5.
@@ -25,6 +27,8 @@ pub struct Request {
     pub retain: Option<Retain>,
     /// What ranks them.
     pub policy: Policy,
+    /// What the guide's attention is expected to be whatever is asked, for [`Policy::GlobalDebias`].
+    pub expectation: Option<Arc<Expectation>>,
     /// The part of its proportional share that each of several pictures keeps at least, 0 to 1.
     pub picture_floor: f64,
     /// When the guide's answer is final; `None`: never.
@@ -63,11 +67,25 @@ impl Request {
             pictures,
             retain: Some(DEFAULT_RETAIN),
             policy: Policy::Global,
+            expectation: None,
             picture_floor: DEFAULT_PICTURE_FLOOR,
             exit: Some(ExitOptions::default()),
             always_guide: false,
             n_predict: 256,
             sampling: SamplingOptions::default(),
         }
+    }
+
+    /// Whether the policy has what only the request can give it.
+    ///
+    /// # Errors
+    /// [`GuidanceError::NoExpectation`].
+    pub fn check(&self) -> Result<(), GuidanceError> {
+        let policy = self.policy;
+        let needs_expectation = self.retain.is_some_and(|retain| policy.needs_expectation(retain));
+        if needs_expectation && self.expectation.is_none() {
+            return Err(GuidanceError::NoExpectation { policy });
+        }
+        Ok(())
     }
 }

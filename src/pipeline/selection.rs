@@ -1,9 +1,9 @@
 //! From the guide's attention to the visual tokens that the target reads.
 
 use super::{PictureReport, Request, Result};
-use crate::geometry::{Carry, Place};
-use crate::guidance::{Importance, Kept, Retain};
-use crate::vlm::Prompt;
+use crate::geometry::{Carry, Place, picture_sizes};
+use crate::guidance::{Evidence, Importance, Kept, Retain};
+use crate::vlm::{Prepared, Prompt};
 
 /// Attention on the visual tokens of a model.
 #[derive(Debug, Clone)]
@@ -30,21 +30,27 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// The visual tokens of `prompt` that the policy of `request` keeps, by attention that was `seen` on the tokens at
-    /// these places, of any model that read the same pictures.
+    /// The visual tokens of a prompt that the policy of `request` keeps, by attention that was `seen` on the tokens at these
+    /// places, of any model that read the same pictures, and by the embeddings of the prompt itself.
     ///
     /// # Errors
-    /// [`super::PipelineError::Guidance`]: the policy needs attention that was not seen.
-    pub fn make(request: &Request, prompt: &Prompt, seen: Option<(&Importance, &[Place])>) -> Result<Self> {
-        let places = prompt.places();
-        let importance = seen.map(|(importance, seen)| {
-            let carry = Carry::new(seen, places);
-            importance.carried(places.len(), |mass| carry.apply(mass))
-        });
-        let pictures = picture_sizes(places);
+    /// [`super::PipelineError::Guidance`]: the policy needs what was not seen, or the request's expectation.
+    pub fn make(request: &Request, prepared: &Prepared, seen: Option<(&Importance, &[Place])>) -> Result<Self> {
+        let Request { policy, picture_floor, expectation, .. } = request;
         let retain = request.retain.unwrap_or(Retain::Share(1.0));
-        let kept = request.policy.select_of(&pictures, importance.as_ref(), retain, request.picture_floor)?;
-        Ok(Self { kept, importance, ..Self::of_all(prompt) })
+        let places = prepared.prompt.places();
+        let (mut importance, mut expected) = (None, None);
+        if let Some((mass, seen)) = seen {
+            let carry = Carry::new(seen, places);
+            importance = Some(mass.carried(places.len(), |mass| carry.apply(mass)));
+            let expectation = expectation.as_ref().filter(|_| policy.needs_expectation(retain));
+            expected = expectation.map(|expectation| carry.average(&expectation.at(seen)));
+        }
+        let rows = policy.needs_embeddings(retain).then(|| prepared.visual_rows());
+        let evidence =
+            Evidence { importance: importance.as_ref(), embeddings: rows.as_deref(), expected: expected.as_deref() };
+        let kept = policy.select_of(&picture_sizes(places), evidence, retain, *picture_floor)?;
+        Ok(Self { kept, importance, ..Self::of_all(&prepared.prompt) })
     }
 
     pub(super) fn of_all(prompt: &Prompt) -> Self {
@@ -57,13 +63,4 @@ impl Selection {
         let counts = kept.counts(&sizes);
         sizes.into_iter().zip(counts).map(|(tokens, kept)| PictureReport { tokens, kept }).collect()
     }
-}
-
-/// Number of visual tokens of each picture.
-fn picture_sizes(places: &[Place]) -> Vec<usize> {
-    let mut sizes = vec![0; places.iter().map(|place| place.picture + 1).max().unwrap_or(0)];
-    for place in places {
-        sizes[place.picture] += 1;
-    }
-    sizes
 }

@@ -3,8 +3,8 @@
 use super::plan::{Group, Input, plan};
 use super::text::TextStream;
 use super::{Prepared, Vlm, VlmError};
-use crate::guidance::{Importance, Kept};
-use crate::llama::{Batch, Context, LlamaError, Sampler, SamplingOptions, Token, log_probability};
+use crate::guidance::{GuidanceError, Importance, Kept};
+use crate::llama::{Batch, Context, LayerMass, LlamaError, Sampler, SamplingOptions, Token, log_probability};
 use crate::timing::ms_since;
 use serde::Serialize;
 use std::time::Instant;
@@ -44,6 +44,8 @@ pub struct Generation {
     pub log_probabilities: Vec<f64>,
     /// Attention on the visual tokens, summed over question and generated tokens; `None` unless observed.
     pub importance: Option<Importance>,
+    /// The part of it that is the question's, before any token was generated.
+    pub question_importance: Option<Importance>,
     /// Why it ended.
     pub finish: Finish,
     /// Prompt tokens that were read, after pruning.
@@ -79,11 +81,7 @@ impl Vlm {
         let layers = if options.observe { context.take_attention(SEQUENCE) } else { Vec::new() };
         let mut generation = result?;
         if options.observe {
-            let mut importance = Importance::new(prepared.prompt.n_visual());
-            for layer in layers {
-                importance.add(layer.layer, &layer.mass)?;
-            }
-            generation.importance = Some(importance);
+            generation.importance = Some(importance(prepared, layers)?);
         }
         Ok(generation)
     }
@@ -121,6 +119,14 @@ impl Vlm {
     }
 }
 
+fn importance(prepared: &Prepared, layers: Vec<LayerMass>) -> Result<Importance, GuidanceError> {
+    let mut importance = Importance::new(prepared.prompt.n_visual());
+    for LayerMass { layer, mass } in &layers {
+        importance.add(*layer, mass)?;
+    }
+    Ok(importance)
+}
+
 fn n_entries(groups: &[Group]) -> usize {
     groups.iter().map(|group| group.entries.len()).sum()
 }
@@ -133,7 +139,7 @@ fn generate(
     options: &GenerationOptions,
     on_read: &mut dyn FnMut(usize, usize),
     on_text: &mut dyn FnMut(&str),
-) -> Result<Generation, LlamaError> {
+) -> Result<Generation, VlmError> {
     let model = context.model().clone();
     let n_prompt = n_entries(groups);
     let n_predict = options.n_predict.min((context.n_ctx() as usize).saturating_sub(n_prompt));
@@ -153,6 +159,8 @@ fn generate(
     let mut token = None;
     feed.groups(groups, on_read, &mut |logits| token = Some(next(logits)))?;
     let prefill_ms = ms_since(start);
+    let mut asked = || importance(prepared, feed.context.attention(SEQUENCE));
+    let question_importance = options.observe.then(&mut asked).transpose()?;
 
     let start = Instant::now();
     let mut text = TextStream::default();
@@ -172,8 +180,17 @@ fn generate(
     on_text(text.finish());
     log_probabilities.truncate(tokens.len());
     let decode_ms = ms_since(start);
-    let text = text.text;
-    Ok(Generation { text, tokens, log_probabilities, importance: None, finish, n_prompt, prefill_ms, decode_ms })
+    Ok(Generation {
+        text: text.text,
+        tokens,
+        log_probabilities,
+        importance: None,
+        question_importance,
+        finish,
+        n_prompt,
+        prefill_ms,
+        decode_ms,
+    })
 }
 
 /// Feeds entries through a context, batch by batch.

@@ -2,8 +2,8 @@
 
 use super::cache::Key;
 use super::{Prompt, Vlm, VlmError};
-use crate::chat::{Message, PromptPart};
-use crate::llama::{Chunk, Embeddings, LlamaError};
+use crate::chat::{ChatTemplate, Message, PromptPart};
+use crate::llama::{Chunk, Chunks, Embeddings, LlamaError, Vision};
 use crate::media::Picture;
 use crate::timing::ms_since;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub struct Prepared {
     pub prompt: Prompt,
     /// One for each image chunk, in prompt order.
     embeddings: Vec<Arc<Embeddings>>,
+    /// Width of the text model's first layer.
+    n_embd: usize,
     /// Image chunks (pictures or tiles) that the vision encoder read now.
     pub n_encoded: usize,
     /// Image chunks whose encoder output was still there.
@@ -35,6 +37,14 @@ impl Prepared {
         }
         None
     }
+
+    /// Rows of the visual tokens alone, `[n_visual][n_embd]`: what the text model's first layer reads. Where later layers
+    /// read more of the picture (DeepStack), that is left out: it is of other scales and about the same spot.
+    pub fn visual_rows(&self) -> Vec<&[f32]> {
+        let rows = self.embeddings.iter().flat_map(|chunk| (0..chunk.len()).map(|row| chunk.row(row).unwrap_or(&[])));
+        let visual = self.prompt.rows.iter().zip(rows).filter(|(row, _)| row.visual.is_some());
+        visual.map(|(_, values)| values.get(..self.n_embd).unwrap_or(values)).collect()
+    }
 }
 
 impl Vlm {
@@ -51,9 +61,7 @@ impl Vlm {
         pictures: &[Picture],
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Prepared, VlmError> {
-        let parts = self.template.render(messages, true)?;
-        let add_special = !self.template.starts_with_bos(&parts);
-        let chunks = self.vision.tokenize(&parts, pictures, add_special)?;
+        let (parts, chunks) = cut(&self.template, &self.vision, messages, pictures)?;
         let chunks = chunks.iter()?;
         let mut prompt = Prompt::new(&chunks, pictures);
         if let Some((n_tail, n_earlier)) = self.earlier_turns(messages, &parts) {
@@ -96,7 +104,17 @@ impl Vlm {
         }
         progress(images.len(), images.len());
         let encode_ms = (!images.is_empty()).then(|| ms_since(start));
-        Ok(Prepared { prompt, n_encoded: embeddings.len() - n_reused, embeddings, n_reused, encode_ms })
+        let (n_embd, n_encoded) = (self.model().n_embd(), embeddings.len() - n_reused);
+        Ok(Prepared { prompt, embeddings, n_embd, n_encoded, n_reused, encode_ms })
+    }
+
+    /// Number of visual tokens of a prompt, V, without encoding its pictures.
+    ///
+    /// # Errors
+    /// [`VlmError::Chat`] when the template refuses the messages, [`VlmError::Llama`] when the pictures are refused.
+    pub fn count_visual(&self, messages: &[Message], pictures: &[Picture]) -> Result<usize, VlmError> {
+        let (_, chunks) = cut(&self.template, &self.vision, messages, pictures)?;
+        Ok(Prompt::new(&chunks.iter()?, pictures).n_visual())
     }
 
     /// Bytes of encoder outputs that are kept.
@@ -128,8 +146,41 @@ impl Vlm {
     }
 }
 
+/// The rendered messages, and what they and the preprocessed pictures are cut into.
+fn cut<'a>(
+    template: &ChatTemplate,
+    vision: &'a Vision,
+    messages: &[Message],
+    pictures: &[Picture],
+) -> Result<(Vec<PromptPart>, Chunks<'a>), VlmError> {
+    let parts = template.render(messages, true)?;
+    let add_special = !template.starts_with_bos(&parts);
+    let chunks = vision.tokenize(&parts, pictures, add_special)?;
+    Ok((parts, chunks))
+}
+
 fn text_after_pictures(parts: &[PromptPart]) -> String {
     let last = parts.iter().rposition(|part| *part == PromptPart::Picture).map_or(0, |last| last + 1);
     let text = |part: &PromptPart| if let PromptPart::Text(text) = part { text.clone() } else { String::new() };
     parts[last..].iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::prompt::Row;
+    use super::*;
+    use crate::llama::Position;
+
+    #[test]
+    fn visual_rows_are_those_of_visual_tokens_in_the_first_layer() {
+        let row = |(t, visual)| Row { position: Position::sequential(t), visual };
+        let rows = [(0, Some(0)), (1, None), (2, Some(1)), (3, None), (4, Some(2))].map(row).to_vec();
+        // Rows of two values that the first layer reads, and two that another does; two chunks.
+        let chunk =
+            |rows: &[f32]| Embeddings::new(rows.iter().flat_map(|&row| [row, row + 0.5, -1.0, -2.0]).collect(), 4);
+        let embeddings = [chunk(&[0.0, 1.0, 2.0]), chunk(&[3.0, 4.0])].map(Arc::new).to_vec();
+        let prompt = Prompt::of(Vec::new(), rows, 5);
+        let prepared = Prepared { prompt, embeddings, n_embd: 2, n_encoded: 2, n_reused: 0, encode_ms: None };
+        assert_eq!(prepared.visual_rows(), [[0.0, 0.5], [2.0, 2.5], [4.0, 4.5]]);
+    }
 }

@@ -92,3 +92,37 @@ fn a_picture_is_encoded_once() {
     guide.clear_encoder_cache();
     assert_eq!(guide.encoder_cache_bytes(), 0);
 }
+
+#[test]
+fn the_question_has_its_part_of_the_importance() {
+    let mut guide = guide();
+    let prepared = guide.prepare(&question(None, 1, "List every object."), &[picture()], |_, _| {}).unwrap();
+    let kept = Kept::all(prepared.prompt.n_visual());
+    let mut ask = |n_predict, observe| {
+        let options = GenerationOptions { n_predict, observe, ..GenerationOptions::default() };
+        let generation = guide.answer(&prepared, &kept, &options, &mut |_, _| {}, &mut |_| {}).unwrap();
+        (generation.importance, generation.question_importance)
+    };
+    // A single token is never fed back, so nothing but the question asks.
+    let (all, question) = ask(1, true);
+    assert!(question.is_some() && all == question);
+    let (longer, same) = ask(4, true);
+    assert_eq!(same, question);
+    let (longer, question) = (longer.unwrap().global(), question.unwrap().global());
+    assert!(longer.iter().zip(&question).all(|(all, part)| all > part));
+    assert_eq!(ask(1, false), (None, None));
+}
+
+#[test]
+fn visual_tokens_are_counted_without_encoding() {
+    let mut guide = guide();
+    for n_pictures in 0..3 {
+        let (messages, pictures) = (question(None, n_pictures, FIRST), vec![picture(); n_pictures]);
+        let counted = guide.count_visual(&messages, &pictures).unwrap();
+        assert_eq!(guide.encoder_cache_bytes() == 0, n_pictures < 2);
+        let prepared = guide.prepare(&messages, &pictures, |_, _| {}).unwrap();
+        assert_eq!((counted, counted), (prepared.prompt.n_visual(), 256 * n_pictures));
+        assert_eq!(prepared.visual_rows().len(), counted);
+    }
+    assert!(guide.count_visual(&question(None, 1, FIRST), &[]).is_err());
+}

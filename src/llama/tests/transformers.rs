@@ -201,7 +201,7 @@ fn importance_and_kept_sets_agree() {
         }
         for (share, expected) in &case.kept {
             let retain = Retain::Share(share.parse().unwrap());
-            let kept = Policy::Global.select(n_visual, Some(&importance), retain).unwrap();
+            let kept = Policy::Global.select(n_visual, (&importance).into(), retain).unwrap();
             assert_eq!(kept.indices(), expected, "{name}, {share}");
         }
     });

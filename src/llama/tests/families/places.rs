@@ -7,7 +7,7 @@ use super::{Outcome, text};
 use crate::chat::Message;
 use crate::fixtures::Family;
 use crate::geometry::Level;
-use crate::guidance::{Policy, Retain, top};
+use crate::guidance::{Evidence, Policy, Retain, top};
 use crate::pipeline::{Pipeline, Request};
 use crate::vlm::VlmOptions;
 
@@ -97,7 +97,7 @@ fn guides(guide: &Case, target: &Case) -> Outcome {
         return Err("the target does not read the best".to_owned());
     }
     // Attention decides: a random draw of as many tokens is another set.
-    let random = Policy::Random(1).select(after.len(), None, retain).map_err(text)?;
+    let random = Policy::Random(1).select(after.len(), Evidence::default(), retain).map_err(text)?;
     let report = outcome.report;
     match (kept == random.indices(), report.visual.kept == kept.len(), report.generated_tokens) {
         (false, true, 1..) => Ok(()),
