@@ -27,7 +27,7 @@ pub struct Sample {
 }
 
 /// Where a picture comes from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PictureSource {
     /// A file.
     File(PathBuf),
