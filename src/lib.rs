@@ -20,5 +20,6 @@ pub mod llama;
 pub mod media;
 pub mod pair;
 pub mod pipeline;
+pub mod profile;
 pub mod timing;
 pub mod vlm;

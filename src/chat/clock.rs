@@ -28,6 +28,11 @@ pub(super) fn strftime_now(format: &str) -> Result<String, Error> {
     strftime(now.map(|elapsed| elapsed.as_secs()).unwrap_or(0), format)
 }
 
+/// Today as `YYYY-MM-DD`, UTC.
+pub(crate) fn today() -> String {
+    strftime_now("%Y-%m-%d").unwrap_or_default()
+}
+
 /// Formats seconds since 1970 by the directives of C's `strftime` that name dates and times; `-` drops padding.
 pub(super) fn strftime(seconds: u64, format: &str) -> Result<String, Error> {
     let days = seconds / 86_400;

@@ -18,6 +18,7 @@ mod turn;
 
 use minijinja::{Value, context};
 
+pub(crate) use clock::today;
 pub use error::ChatError;
 pub use message::{Message, Part, PromptPart, Role};
 

@@ -61,6 +61,8 @@ pub struct Row {
     pub ci95: Option<[f64; 2]>,
     /// The paired difference to the unpruned target.
     pub loss: Option<Loss>,
+    /// The paired difference to `global` at the same retention.
+    pub behind_global: Option<Loss>,
     /// Accuracy by kind of question, in the order in which kinds appear.
     pub kinds: Vec<KindAccuracy>,
     /// Mean share of visual tokens that was really read.
@@ -84,18 +86,18 @@ pub struct KindAccuracy {
     pub accuracy: f64,
 }
 
-/// How much lower than the unpruned target's a row's accuracy is, on the same cases.
+/// How much lower than another row's a row's accuracy is, on the same cases.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Loss {
-    /// Unpruned minus pruned; negative is a gain.
+    /// The other row's accuracy minus this one's; negative is a gain.
     pub mean: f64,
     /// Its 95 % confidence interval.
     pub ci95: [f64; 2],
     /// Two-sided p value of "no difference".
     pub p: f64,
-    /// Share of cases that pruning made worse.
+    /// Share of cases that this row has worse.
     pub hurt: f64,
-    /// Share of cases that pruning made better.
+    /// Share of cases that it has better.
     pub rescued: f64,
 }
 
@@ -112,8 +114,8 @@ pub struct OverlapRow {
     pub top_k_overlap: f64,
     /// What chance would give: k over the number of tokens.
     pub chance: f64,
-    /// Spearman's rank correlation over all tokens; the same for every k.
-    pub rank_correlation: f64,
+    /// Spearman's rank correlation over all tokens, the same for every k; `None` where a ranking is constant.
+    pub rank_correlation: Option<f64>,
 }
 
 /// Early exit at one threshold.
@@ -133,14 +135,29 @@ pub struct ExitRow {
     pub ci95: [f64; 2],
     /// Mean time over that of the unpruned target.
     pub cost: f64,
+    /// The same by kind of question, in the order in which kinds appear.
+    pub kinds: Vec<ExitKind>,
+}
+
+/// Early exit on one kind of question.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExitKind {
+    /// The kind.
+    pub kind: String,
+    /// Questions.
+    pub n: usize,
+    /// Share of them that end early.
+    pub exited: f64,
+    /// Accuracy in all.
+    pub accuracy: f64,
 }
 
 /// A number that a benchmark's authors report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figure {
-    /// The row it is of.
+    /// Policy of the row that it is of.
     pub policy: String,
-    /// The row it is of.
+    /// Retention of that row.
     pub retain: f64,
     /// Its name in the paper.
     pub name: String,
