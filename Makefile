@@ -2,7 +2,7 @@
 # what else the build needs is installed where that can be done without asking, and named where it cannot.
 
 CARGO := cargo
-.PHONY: demo test lint families bench setup
+.PHONY: demo test lint families study bench setup
 
 demo: setup ## the main job on the embedded pair
 	$(CARGO) run --release --locked -- demo
@@ -18,8 +18,13 @@ lint: setup ## formatting, warnings, documentation
 families: setup ## the README's table of model families, cell by cell; fails if one does
 	$(CARGO) test --locked --lib every_family -- --nocapture
 
-bench: setup ## the tables of the README: accuracy by policy, early exit, cost of the attention export, drift of quantized models
-	$(CARGO) run --release --locked --example evaluate
+study: setup ## docs/study.md and docs/study-large.md: every policy on the embedded pair, about an hour on two cores
+	$(CARGO) run --release --locked -- study --limit 1200 > docs/study.md.partial
+	mv docs/study.md.partial docs/study.md
+	$(CARGO) run --release --locked -- study --bench scenes-large --limit 84 > docs/study-large.md.partial
+	mv docs/study-large.md.partial docs/study-large.md
+
+bench: setup ## cost of the attention export, drift of quantized models
 	$(CARGO) run --release --locked --example export_overhead
 	$(CARGO) run --release --locked --example drift
 

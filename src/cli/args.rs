@@ -1,8 +1,12 @@
 //! The table of flags: parsing, help and environment names come from here alone.
 
 mod common;
+mod eval;
 
-pub use common::{CommonArgs, GUIDANCE, LlamaArgs, ModelArgs};
+pub use common::{CommonArgs, GUIDANCE, GuideArgs, LlamaArgs, ModelArgs};
+pub use eval::{
+    BenchmarkArgs, CalibrateArgs, EvalArgs, EvalCommand, MeasureArgs, MergeArgs, OutputArgs, PromiseArgs, StudyArgs,
+};
 
 use super::spelling;
 use super::values;
@@ -21,6 +25,9 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
         Command::Run(args) => args.common.given = given,
         Command::Explain(args) => args.run.common.given = given,
         Command::Chat(args) => args.common.given = given,
+        Command::Eval(args) => args.measure.given = given,
+        Command::Study(args) => args.measure.given = given,
+        Command::Calibrate(args) => args.measure.given = given,
         _ => {}
     }
     Ok(cli)
@@ -61,7 +68,8 @@ Exit codes:
   0  done                            5  the prompt does not fit the context
   2  wrong command line              6  llama.cpp failed while loading or computing
   3  bad input file                  7  the output cannot be written
-  4  models do not fit together    130  interrupted";
+  4  models do not fit together      8  the judge cannot be reached, or gives no grades
+                                   130  interrupted";
 
 /// Answers questions about pictures with two models: a small guide says which visual tokens a large target reads.
 #[derive(Debug, Parser)]
@@ -92,6 +100,15 @@ pub enum Command {
     /// Answer as `run` does and draw what the guide looked at
     #[command(after_help = EMBEDDED, args_override_self = true)]
     Explain(Box<ExplainArgs>),
+    /// Measure policies on a benchmark, side by side
+    #[command(after_help = EMBEDDED, args_override_self = true)]
+    Eval(Box<EvalArgs>),
+    /// Reproduce the paper's findings on a pair: all policies, overlap of rankings, early exit
+    #[command(after_help = EMBEDDED, args_override_self = true)]
+    Study(Box<StudyArgs>),
+    /// Find the largest pruning and the lowest exit threshold that keep a promise about the loss, and write them to a profile
+    #[command(after_help = EMBEDDED, args_override_self = true)]
+    Calibrate(Box<CalibrateArgs>),
     /// Tell what GGUF files are and whether a model and an mmproj fit
     Inspect(InspectArgs),
     /// List the devices that models can run on
@@ -245,6 +262,27 @@ mod tests {
             (sampling.temperature, sampling.top_k, sampling.seed)
         );
         assert_eq!((args.common.answer.top_p, args.common.answer.min_p), (sampling.top_p, sampling.min_p));
+    }
+
+    #[test]
+    fn help_names_the_defaults_of_guidance() {
+        let mut cli = command();
+        cli.build();
+        let run = cli.find_subcommand("run").unwrap();
+        let request = sgl::pipeline::Request::new(Vec::new(), Vec::new());
+        let exit = request.exit.unwrap();
+        for (flag, default) in [
+            ("retain", request.retain.unwrap().to_string()),
+            ("policy", request.policy.to_string()),
+            ("picture_floor", request.picture_floor.to_string()),
+            ("exit_threshold", exit.threshold.to_string()),
+            ("consistency", exit.consistency.to_string()),
+            ("consistency_retain", exit.retain.to_string()),
+        ] {
+            let argument = run.get_arguments().find(|argument| argument.get_id() == flag).unwrap();
+            let help = argument.get_help().unwrap().to_string();
+            assert!(help.contains(&format!("[default: the profile's, or {default}]")), "{flag}: {help}");
+        }
     }
 
     #[test]

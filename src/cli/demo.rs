@@ -12,7 +12,8 @@ use super::run::load;
 use serde::Deserialize;
 use sgl::guidance::{ExitDecision, Policy};
 use sgl::media::{Limits, Picture};
-use sgl::pipeline::{DEFAULT_EXIT_THRESHOLD, DEFAULT_RETAIN, Outcome, Pipeline, Report, Request, Source};
+use sgl::pipeline::{Outcome, Pipeline, Report, Request, Source};
+use sgl::profile::Profile;
 use sgl::vlm::question;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -91,12 +92,12 @@ impl Demo {
                 break;
             }
             let messages = question(None, 1, &question_text.question);
-            let guided = Request::new(messages, vec![picture.clone()]);
+            let guided = Profile::embedded().guide(Request::new(messages, vec![picture.clone()]));
             let alone = Request { exit: None, retain: None, ..guided.clone() };
             if number == 1 {
                 let warm_up = self.once(&alone)?;
                 self.once(&guided)?;
-                self.print(&heading(name, picture, &warm_up.report));
+                self.print(&heading(name, picture, &warm_up.report, &guided));
             }
             let (alone, guided) = self.compare(&alone, &guided)?;
             alone_ms += alone.ms;
@@ -153,10 +154,12 @@ impl Measured {
     }
 }
 
-fn heading(name: &str, picture: &Picture, report: &Report) -> String {
+fn heading(name: &str, picture: &Picture, report: &Report, guided: &Request) -> String {
+    let retain = guided.retain.map_or("all".to_owned(), |retain| retain.to_string());
+    let exit = guided.exit.map_or("never final".to_owned(), |exit| format!("final from score {} on", exit.threshold));
     format!(
         "{name}: {}x{} pixels, {} visual tokens; a toy guide and target, embedded\n\
-         The target reads {DEFAULT_RETAIN} of them; the guide's answer is final from score {DEFAULT_EXIT_THRESHOLD} on.\n\n\
+         The target reads {retain} of them; the guide's answer is {exit}.\n\n\
          {:16} {:10} {:12} {:>13} {:>10} {:>12}\n",
         picture.width(),
         picture.height(),

@@ -7,6 +7,7 @@ use sgl::llama::LlamaError;
 use sgl::media::MediaError;
 use sgl::pair::DemoPairError;
 use sgl::pipeline::PipelineError;
+use sgl::profile::ProfileError;
 use sgl::vlm::VlmError;
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 /// | 5 | the prompt does not fit the context |
 /// | 6 | llama.cpp failed while loading or computing |
 /// | 7 | the output cannot be written |
+/// | 8 | the judge of answers cannot be reached, or gives no grades |
 /// | 130 | interrupted |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -31,6 +33,7 @@ pub enum Exit {
     Context = 5,
     Llama = 6,
     Output = 7,
+    Judge = 8,
     Interrupted = 130,
 }
 
@@ -94,6 +97,12 @@ impl Failure {
     }
 }
 
+impl From<GuidanceError> for Failure {
+    fn from(error: GuidanceError) -> Self {
+        Self::new(guidance(&error), error)
+    }
+}
+
 impl From<GgufError> for Failure {
     fn from(error: GgufError) -> Self {
         Self::new(gguf(&error), error)
@@ -112,6 +121,12 @@ impl From<DemoPairError> for Failure {
     }
 }
 
+impl From<ProfileError> for Failure {
+    fn from(error: ProfileError) -> Self {
+        Self::new(Exit::Input, error)
+    }
+}
+
 impl From<ExplainError> for Failure {
     fn from(error: ExplainError) -> Self {
         Self::new(Exit::Output, error)
@@ -127,7 +142,7 @@ fn gguf(error: &GgufError) -> Exit {
 
 fn guidance(error: &GuidanceError) -> Exit {
     match error {
-        GuidanceError::UnknownLayer { .. } => Exit::Usage,
+        GuidanceError::UnknownLayer { .. } | GuidanceError::NoExpectation { .. } => Exit::Usage,
         _ => Exit::Models,
     }
 }

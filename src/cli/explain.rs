@@ -16,7 +16,7 @@ use super::args::{ExplainArgs, Show};
 use super::error::{Exit, Failure};
 use super::output::{Console, Output, json_line};
 use super::report;
-use super::resolve::{Pair, request, usage};
+use super::resolve::{request, usage};
 use super::run::{Answer, load, open};
 use serde::Serialize;
 use sgl::pair::write_atomically;
@@ -42,8 +42,7 @@ struct Explained<'a> {
 pub fn run(args: &ExplainArgs, console: &Console) -> Result<(), Failure> {
     let n_pictures = args.run.question.image.len();
     let (heat_maps, layer_maps) = places(&args.out, n_pictures, args.layers)?;
-    let mut request = request(&args.run)?;
-    let mut pair = Pair::of(&args.run.common)?;
+    let (mut request, mut pair) = request(&args.run, console)?;
     if n_pictures == 0 {
         return Err(usage("there is no picture to explain; add --image"));
     }

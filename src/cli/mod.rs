@@ -1,10 +1,12 @@
 //! The command line: one file per subcommand. Data goes to standard output, everything else to standard error.
 
 mod args;
+mod calibrate;
 mod chat;
 mod demo;
 mod devices;
 mod error;
+mod eval;
 mod explain;
 mod inspect;
 mod interrupt;
@@ -15,6 +17,7 @@ mod report;
 mod resolve;
 mod run;
 mod spelling;
+mod study;
 mod values;
 
 use args::Command;
@@ -60,6 +63,9 @@ fn dispatch(command: &Command, console: &Console) -> Result<(), Failure> {
         Command::Chat(args) => chat::run(args, console),
         Command::Demo(args) => demo::run(args, console),
         Command::Explain(args) => explain::run(args, console),
+        Command::Eval(args) => eval::run(args, console),
+        Command::Study(args) => study::run(args, console),
+        Command::Calibrate(args) => calibrate::run(args, console),
         Command::Inspect(args) => inspect::run(args, console),
         Command::Devices(args) => devices::run(args),
     }

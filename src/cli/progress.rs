@@ -34,6 +34,20 @@ impl Progress {
         self.count("measuring".to_owned(), done as u64, all as u64);
     }
 
+    /// `done` of `all` samples of a benchmark are answered.
+    pub fn counting(&self, what: &str, done: usize, all: usize, text: &str) {
+        self.line.set_style(style("{spinner} {prefix} {bar:24} {pos}/{len}  {msg}"));
+        self.line.set_length(all as u64);
+        self.line.set_position(done as u64);
+        self.line.set_prefix(what.to_owned());
+        self.line.set_message(text.to_owned());
+    }
+
+    /// Whether anybody sees it.
+    pub fn is_shown(&self) -> bool {
+        !self.line.is_hidden()
+    }
+
     /// Something happens in a request. The line is gone before text comes.
     pub fn show(&self, event: &Event<'_>) {
         match *event {

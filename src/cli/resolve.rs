@@ -1,16 +1,19 @@
 //! Flags resolved once into the library's options, and the rules that involve several of them.
 
-use super::args::{CommonArgs, LlamaArgs, ModelArgs, RunArgs};
+use super::args::{CommonArgs, GuideArgs, LlamaArgs, ModelArgs, RunArgs};
 use super::error::{Exit, Failure};
+use super::output::Console;
 use super::values::{DeviceList, GpuLayers};
+use sgl::eval::settings::ModelFiles;
 use sgl::llama::{CacheType, ContextOptions, FlashAttention, ImageTokens, SamplingOptions};
 use sgl::pair::DemoPair;
 use sgl::pipeline::{ExitOptions, Request};
+use sgl::profile::Profile;
 use sgl::vlm::{VlmOptions, question};
 use std::path::{Path, PathBuf};
 
 /// The two models of a run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Pair {
     pub guide: Option<VlmOptions>,
     pub target: VlmOptions,
@@ -18,35 +21,40 @@ pub struct Pair {
 
 impl Pair {
     /// The models that the flags name, or the embedded pair if they name none.
-    pub fn of(args: &CommonArgs) -> Result<Self, Failure> {
-        check(&args.llama)?;
-        let pair = match &args.models {
+    fn of(args: &CommonArgs) -> Result<Self, Failure> {
+        Self::named(&args.models, &args.guide, &args.llama, &args.given)
+    }
+
+    /// The same from the flags that are about models; `given` are those about guidance on the command line.
+    pub fn named(models: &ModelArgs, placed: &GuideArgs, llama: &LlamaArgs, given: &[String]) -> Result<Self, Failure> {
+        check(llama)?;
+        let pair = match models {
             ModelArgs { model: None, guide: None, .. } => {
-                orphan(&args.models.mmproj, "--mmproj", "--model")?;
-                orphan(&args.models.guide_mmproj, "--guide-mmproj", "--guide")?;
-                return Self::embedded(&args.llama).map(|pair| pair.with_guide_places(args));
+                orphan(&models.mmproj, "--mmproj", "--model")?;
+                orphan(&models.guide_mmproj, "--guide-mmproj", "--guide")?;
+                return Self::embedded(llama).map(|pair| pair.placed(placed));
             }
             ModelArgs { model: None, .. } => {
                 return Err(usage("--guide is given and --model is not; name the target with --model and --mmproj"));
             }
             ModelArgs { model: Some(model), mmproj, guide, guide_mmproj } => {
-                let target = vlm(&args.llama, model, required(mmproj, "--mmproj", "--model")?);
+                let target = vlm(llama, model, required(mmproj, "--mmproj", "--model")?);
                 if guide.is_none() {
                     orphan(guide_mmproj, "--guide-mmproj", "--guide")?;
-                    if let Some(flag) = args.given.first() {
+                    if let Some(flag) = given.first() {
                         return Err(usage(format!(
                             "{flag} is about guidance, and there is no guide; add --guide and --guide-mmproj, or leave {flag} out"
                         )));
                     }
                 }
                 let guide = match guide {
-                    Some(guide) => Some(vlm(&args.llama, guide, required(guide_mmproj, "--guide-mmproj", "--guide")?)),
+                    Some(guide) => Some(vlm(llama, guide, required(guide_mmproj, "--guide-mmproj", "--guide")?)),
                     None => None,
                 };
                 Self { guide, target }
             }
         };
-        Ok(pair.with_guide_places(args))
+        Ok(pair.placed(placed))
     }
 
     /// The pair inside this program.
@@ -57,16 +65,16 @@ impl Pair {
         Ok(Self { guide, target: vlm(args, &files.target, &files.target_mmproj) })
     }
 
-    fn with_guide_places(mut self, args: &CommonArgs) -> Self {
+    fn placed(mut self, args: &GuideArgs) -> Self {
         if let Some(guide) = &mut self.guide {
-            if let Some(layers) = args.guidance.guide_gpu_layers {
+            if let Some(layers) = args.guide_gpu_layers {
                 guide.n_gpu_layers = n_gpu_layers(layers);
             }
-            if let Some(max) = args.guidance.guide_image_max_tokens {
+            if let Some(max) = args.guide_image_max_tokens {
                 guide.image_tokens =
                     ImageTokens { min: guide.image_tokens.min.map(|min| min.min(max)), max: Some(max) };
             }
-            if let Some(devices) = &args.guidance.guide_device {
+            if let Some(devices) = &args.guide_device {
                 place(guide, devices);
             }
         }
@@ -74,18 +82,49 @@ impl Pair {
     }
 }
 
-/// The request without its pictures.
-pub fn request(args: &RunArgs) -> Result<Request, Failure> {
-    let settings = settings(&args.common)?;
+/// The request without its pictures, and the models.
+pub fn request(args: &RunArgs, console: &Console) -> Result<(Request, Pair), Failure> {
+    let (settings, pair) = settings(&args.common, console)?;
     if args.question.image.iter().filter(|path| is_stdin(path)).count() > 1 {
         return Err(usage("standard input holds one picture only; use --image - once"));
     }
     let messages = question(args.question.system.as_deref(), args.question.image.len(), &args.question.prompt);
-    Ok(Request { messages, ..settings })
+    Ok((Request { messages, ..settings }, pair))
 }
 
-/// A request without messages and pictures.
-pub fn settings(args: &CommonArgs) -> Result<Request, Failure> {
+/// A request without messages and pictures, and the models.
+pub fn settings(args: &CommonArgs, console: &Console) -> Result<(Request, Pair), Failure> {
+    let profile = profile(args)?;
+    let request = guided(args, profile.as_ref())?;
+    let pair = Pair::of(args)?;
+    if let Some(profile) = profile {
+        for difference in differences(&profile, &pair) {
+            console.note(format_args!("{difference}; the profile promises nothing of it"));
+        }
+    }
+    Ok((request, pair))
+}
+
+/// The profile asked for, or that of the embedded pair if it answers.
+fn profile(args: &CommonArgs) -> Result<Option<Profile>, Failure> {
+    match (&args.guidance.profile, &args.models) {
+        (Some(path), _) => Ok(Some(Profile::read(path)?)),
+        (None, ModelArgs { model: None, guide: None, .. }) => Ok(Some(Profile::embedded())),
+        _ => Ok(None),
+    }
+}
+
+/// Files that cannot be read differ in nothing: loading them says what is wrong.
+fn differences(profile: &Profile, pair: &Pair) -> Vec<String> {
+    let files = |options: &VlmOptions| ModelFiles::of(&options.model, &options.mmproj);
+    match (files(&pair.target), pair.guide.as_ref().map(files).transpose()) {
+        (Ok(target), Ok(guide)) => profile.differences(&target, guide.as_ref()),
+        _ => Vec::new(),
+    }
+}
+
+/// What is given itself, as a flag or in the environment, comes before the profile.
+fn guided(args: &CommonArgs, profile: Option<&Profile>) -> Result<Request, Failure> {
     let given = |flag: &str| args.given.iter().any(|given| given == flag);
     for (switch, flag) in [("--no-prune", "--retain"), ("--no-exit", "--exit-threshold")] {
         if given(switch) && given(flag) {
@@ -93,15 +132,7 @@ pub fn settings(args: &CommonArgs) -> Result<Request, Failure> {
         }
     }
     let guidance = &args.guidance;
-    Ok(Request {
-        retain: (!guidance.no_prune).then_some(guidance.retain),
-        policy: guidance.policy,
-        picture_floor: guidance.picture_floor,
-        exit: (!guidance.no_exit).then_some(ExitOptions {
-            threshold: guidance.exit_threshold,
-            consistency: guidance.consistency,
-            retain: guidance.consistency_retain,
-        }),
+    let request = Request {
         n_predict: args.answer.predict as usize,
         sampling: SamplingOptions {
             temperature: args.answer.temp,
@@ -111,7 +142,26 @@ pub fn settings(args: &CommonArgs) -> Result<Request, Failure> {
             seed: args.answer.seed,
         },
         ..Request::new(Vec::new(), Vec::new())
-    })
+    };
+    let request = match profile {
+        Some(profile) => profile.guide(request),
+        None => request,
+    };
+    // A threshold of its own brings back an exit that the profile does without.
+    let exit = request.exit.or(guidance.exit_threshold.map(|_| ExitOptions::default())).map(|exit| ExitOptions {
+        threshold: guidance.exit_threshold.unwrap_or(exit.threshold),
+        consistency: guidance.consistency.unwrap_or(exit.consistency),
+        retain: guidance.consistency_retain.unwrap_or(exit.retain),
+    });
+    let request = Request {
+        retain: guidance.retain.or(request.retain).filter(|_| !guidance.no_prune),
+        policy: guidance.policy.unwrap_or(request.policy),
+        picture_floor: guidance.picture_floor.unwrap_or(request.picture_floor),
+        exit: exit.filter(|_| !guidance.no_exit),
+        ..request
+    };
+    request.check()?;
+    Ok(request)
 }
 
 /// Whether a path stands for standard input.

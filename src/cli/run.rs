@@ -13,8 +13,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 pub fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
-    let mut request = request(args)?;
-    let mut pair = Pair::of(&args.common)?;
+    let (mut request, mut pair) = request(args, console)?;
     request.pictures = open(&args.question.image)?;
     if request.pictures.is_empty() {
         pair.guide = None;

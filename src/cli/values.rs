@@ -1,5 +1,6 @@
 //! Values of flags: ranges and words that are checked while parsing.
 
+use sgl::guidance::Retain;
 use sgl::llama::MAX_IMAGE_TOKENS;
 use std::str::FromStr;
 
@@ -63,6 +64,27 @@ pub fn probability(text: &str) -> Result<f32, String> {
 /// `0 <= score <= 1`.
 pub fn score(text: &str) -> Result<f64, String> {
     number(text, |value: &f64| (0.0..=1.0).contains(value), UNIT)
+}
+
+/// A share of the visual tokens that leaves some out.
+pub fn pruning(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(Retain::Share(share)) if share < 1.0 => Ok(share),
+        _ => Err("must be a share above 0 and below 1, such as 0.1 or 10%".to_owned()),
+    }
+}
+
+/// A share of anything that is neither none nor all of it.
+pub fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(Retain::Share(share)) if share < 1.0 => Ok(share),
+        _ => Err("must be above 0 and below 1, such as 0.02 or 2%".to_owned()),
+    }
+}
+
+/// Parts of a cross-validation.
+pub fn folds(text: &str) -> Result<u32, String> {
+    number(text, |value: &u32| (2..=100).contains(value), "a whole number from 2 to 100")
 }
 
 /// Tokens to draw from; 0: all.
@@ -134,6 +156,15 @@ mod tests {
         assert!(image_tokens("0").is_err() && image_tokens("65537").is_err());
         assert_eq!((context("0"), top_k("0"), mebibytes("0")), (Ok(0), Ok(0), Ok(0)));
         assert!(mebibytes("1048577").is_err());
+    }
+
+    #[test]
+    fn fractions_may_be_percent() {
+        assert_eq!((fraction("1%"), fraction("0.01"), fraction("99.9%")), (Ok(0.01), Ok(0.01), Ok(0.999)));
+        for text in ["", "%", "0", "1", "0%", "100%", "-1%", "1 %", "nan", "NaN%", "inf", "5"] {
+            assert!(fraction(text).is_err(), "{text}");
+        }
+        assert!(folds("1").is_err() && folds("101").is_err() && folds("2").is_ok());
     }
 
     #[test]

@@ -16,7 +16,12 @@ fn values_out_of_range() {
         ("--retain", "0 -0.5 1.5 nan inf 101% 0t 1.5t t % half 1e-3 0%mass 99999999999999999999t"),
         ("--consistency-retain", "0 2 x"),
         ("--exit-threshold", "-0.1 1.01 nan NaN inf x 1e999"),
-        ("--policy", "best layer layer: layer:-1 layer:x layer:4294967296 random random:x Global"),
+        (
+            "--policy",
+            "best layer layer: layer:-1 layer:x layer:4294967296 random random:x Global \
+             diversity:1 diversity+global global+ global+random:1 global+diversity: global+diversity:1.1 \
+             global+diversity:-0.1 global+diversity:1e-1 global+diversity:nan global+debias:1",
+        ),
         ("--consistency", "sum Product"),
         ("--temp", "-1 nan inf hot 1e99"),
         ("--top-k", "-1 1.5 2147483648"),
@@ -66,6 +71,9 @@ fn command_lines_that_make_no_sense() {
     check_flags(&["--guide-dev", "Abacus0"], "guide: there is no device `Abacus0`");
     let ran = check_flags(&["--policy", "layer:4"], "there is no attention layer 4");
     assert_eq!(ran.hint(), "use one of 0, 1, 2, 3");
+    let ran = check_flags(&["--policy", "global+debias"], "how much attention the guide gives each place");
+    assert_eq!(ran.hint(), "make one with `sgl calibrate`, or use --policy global");
+    ask(&["--policy", "global+debias", "--no-prune"], &LABEL).ok();
 }
 
 #[test]

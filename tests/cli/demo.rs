@@ -33,7 +33,7 @@ fn it_needs_nothing() {
     let guided = [
         ["8", "guide", "256", "of", "256", "0.966"],
         ["green", "guide", "256", "of", "256", "0.979"],
-        ["yes", "target", "64", "of", "256", "<=0.854"],
+        ["yes", "target", "76", "of", "256", "0.645"],
     ];
     assert_eq!(by("  with guide ").concat(), guided.concat());
     for number in 1..=3 {

@@ -194,7 +194,7 @@ fn the_report_has_the_maps_and_the_tokens() {
 fn every_policy_has_a_map() {
     let folder = Folder::new();
     let mut maps = Vec::new();
-    for policy in ["global", "layer:1", "random:1", "uniform"] {
+    for policy in ["global", "layer:1", "random:1", "uniform", "diversity", "global+diversity:0.7"] {
         let report = explain(&folder, &["--policy", policy, "--retain", "16t", "--json"], &LABEL).ok().json();
         assert_eq!((&report["visual"]["kept"], &report["guide"]["answer"]), (&16.into(), &"8".into()), "{policy}");
         let map = map(&folder, "heat.png");

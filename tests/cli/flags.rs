@@ -7,7 +7,11 @@ fn policies_choose_differently() {
     let of = |policy| kept(&report(&["--no-exit", "--retain", "16t", "--policy", policy], &LABEL));
     assert_eq!(of("uniform"), (0..16).map(|i| 16 * i + 8).collect::<Vec<u64>>());
     assert_eq!(of("random:1"), of("random:1"));
-    let all = ["global", "layer:0", "layer:3", "random:1", "random:2", "uniform"].map(of);
+    assert_eq!(of("global+diversity:1"), of("global"));
+    assert_eq!(of("global+diversity:0"), of("diversity"));
+    assert_eq!(of("global+diversity"), of("global+diversity:0.5"));
+    let all = ["global", "global+diversity:0.7", "layer:0", "layer:3", "diversity", "random:1", "random:2", "uniform"];
+    let all = all.map(of);
     for (index, kept) in all.iter().enumerate() {
         assert_eq!(kept.len(), 16);
         assert!(!all[..index].contains(kept), "policy {index}");
@@ -42,8 +46,11 @@ fn limits_on_visual_tokens_are_checked() {
 
 #[test]
 fn baselines_do_not_need_the_guide() {
-    assert!(report(&["--no-exit", "--policy", "uniform"], &LABEL)["guide"].is_null());
-    assert_eq!(report(&["--no-exit", "--policy", "uniform", "--retain", "50%mass"], &LABEL)["guide"]["answer"], "8");
+    for policy in ["uniform", "diversity", "global+diversity:0"] {
+        assert!(report(&["--no-exit", "--policy", policy], &LABEL)["guide"].is_null(), "{policy}");
+        let by_mass = report(&["--no-exit", "--policy", policy, "--retain", "50%mass"], &LABEL);
+        assert_eq!(by_mass["guide"]["answer"], "8", "{policy}");
+    }
 }
 
 #[test]

@@ -74,7 +74,8 @@ impl Folder {
         names
     }
 
-    /// The program, here, knowing nothing of the environment but where the embedded pair lies.
+    /// The program, here, knowing nothing of the environment but where the embedded pair lies and what its guidance is: the
+    /// tests that are not about calibration do not depend on what came of it.
     pub fn command(&self) -> std::process::Command {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sgl"));
         command.current_dir(self.path()).env("SGL_CACHE", cache());
@@ -84,7 +85,13 @@ impl Folder {
                 command.env_remove(name);
             }
         }
+        command.envs([("SGL_RETAIN", "0.25"), ("SGL_EXIT_THRESHOLD", "0.9")]);
         command
+    }
+
+    /// Runs a subcommand under the profile of the models, or one that it is given.
+    pub fn run_profiled(&self, arguments: &[&str]) -> Ran {
+        self.run_with(arguments, |command| command.env_remove("SGL_RETAIN").env_remove("SGL_EXIT_THRESHOLD"))
     }
 
     /// Runs a subcommand that computes, on one thread so that tests do not fight for cores.
@@ -96,7 +103,8 @@ impl Folder {
         let mut command = self.command();
         let (subcommand, rest) = arguments.split_first().unwrap();
         command.arg(subcommand);
-        if ["run", "explain", "demo", "chat"].contains(subcommand) {
+        let computes = ["run", "explain", "demo", "chat", "eval", "study", "calibrate"].contains(subcommand);
+        if computes && rest.first() != Some(&"merge") {
             command.args(["-t", "1"]);
         }
         command.args(rest);

@@ -1,10 +1,13 @@
 //! The program, run as its users run it, on the embedded pair.
 
 mod bad_input;
+mod benchmarks;
+mod calibrate;
 mod chat;
 #[cfg(unix)]
 mod chat_terminal;
 mod demo;
+mod eval;
 mod explain;
 mod flags;
 mod goldens;

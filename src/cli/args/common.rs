@@ -2,9 +2,8 @@
 
 use crate::cli::values::{self, DeviceList, GpuLayers};
 use clap::Args;
-use sgl::guidance::{Consistency, DEFAULT_PICTURE_FLOOR, Policy, Retain};
+use sgl::guidance::{Consistency, Policy, Retain};
 use sgl::llama::{CacheType, FlashAttention};
-use sgl::pipeline::{DEFAULT_CONSISTENCY_RETAIN, DEFAULT_EXIT_THRESHOLD, DEFAULT_RETAIN};
 use std::path::PathBuf;
 /// The flags that `run`, `explain` and `chat` share.
 #[derive(Debug, Args)]
@@ -13,6 +12,8 @@ pub struct CommonArgs {
     pub models: ModelArgs,
     #[command(flatten)]
     pub guidance: GuidanceArgs,
+    #[command(flatten)]
+    pub guide: GuideArgs,
     #[command(flatten)]
     pub answer: AnswerArgs,
     #[command(flatten)]
@@ -45,34 +46,44 @@ pub const GUIDANCE: &str = "Guidance";
 #[derive(Debug, Args)]
 #[command(next_help_heading = GUIDANCE)]
 pub struct GuidanceArgs {
+    /// Calibrated values for the flags below, as `sgl calibrate` writes them; those that are given themselves win [default: the
+    /// built-in ones]
+    #[arg(long, value_name = "FILE", env = "SGL_PROFILE")]
+    pub profile: Option<PathBuf>,
     /// Visual tokens that the target reads: a share (0.25, 25%), a count (64t), or as many of the best as hold a share of the
-    /// attention (90%mass)
-    #[arg(long, value_name = "SHARE", env = "SGL_RETAIN", default_value_t = DEFAULT_RETAIN, allow_negative_numbers = true)]
-    pub retain: Retain,
+    /// attention (90%mass) [default: the profile's, or 0.25]
+    #[arg(long, value_name = "SHARE", env = "SGL_RETAIN", allow_negative_numbers = true)]
+    pub retain: Option<Retain>,
     /// Let the target read all visual tokens
     #[arg(long)]
     pub no_prune: bool,
-    /// What ranks visual tokens: global (attention of all layers), layer:N, random:SEED, uniform
-    #[arg(long, value_name = "POLICY", default_value_t = Policy::Global)]
-    pub policy: Policy,
+    /// What ranks visual tokens: global (attention of all layers), global+diversity[:WEIGHT] (against redundancy; 1 is global
+    /// alone), global+debias (less what each place attracts by itself), layer:N, diversity, random:SEED, uniform [default: the profile's, or global]
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<Policy>,
     /// With several pictures, the part of its proportional share that each keeps at least: 0 is one joint ranking, at 1 all
-    /// keep the same share
-    #[arg(long, value_name = "PART", default_value_t = DEFAULT_PICTURE_FLOOR, value_parser = values::score,
-        allow_negative_numbers = true)]
-    pub picture_floor: f64,
-    /// The guide's answer is final from this score on, 0 to 1
-    #[arg(long, value_name = "SCORE", env = "SGL_EXIT_THRESHOLD", default_value_t = DEFAULT_EXIT_THRESHOLD,
-        value_parser = values::score, allow_negative_numbers = true)]
-    pub exit_threshold: f64,
+    /// keep the same share [default: the profile's, or 0.25]
+    #[arg(long, value_name = "PART", value_parser = values::score, allow_negative_numbers = true)]
+    pub picture_floor: Option<f64>,
+    /// The guide's answer is final from this score on, 0 to 1 [default: the profile's, or 0.9]
+    #[arg(long, value_name = "SCORE", env = "SGL_EXIT_THRESHOLD", value_parser = values::score, allow_negative_numbers = true)]
+    pub exit_threshold: Option<f64>,
     /// Never let the guide's answer be final
     #[arg(long)]
     pub no_exit: bool,
-    /// How the guide's agreement with itself is summed up over its answer: product or geomean
-    #[arg(long, value_name = "MEAN", default_value_t = Consistency::Product)]
-    pub consistency: Consistency,
-    /// Visual tokens that the guide sees when it is asked whether it agrees with itself
-    #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_CONSISTENCY_RETAIN, allow_negative_numbers = true)]
-    pub consistency_retain: Retain,
+    /// How the guide's agreement with itself is summed up over its answer: product or geomean [default: the profile's, or
+    /// product]
+    #[arg(long, value_name = "MEAN")]
+    pub consistency: Option<Consistency>,
+    /// Visual tokens that the guide sees when it is asked whether it agrees with itself [default: the profile's, or 0.05]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub consistency_retain: Option<Retain>,
+}
+
+/// Where and how closely the guide looks.
+#[derive(Debug, Args)]
+#[command(next_help_heading = GUIDANCE)]
+pub struct GuideArgs {
     /// Most visual tokens of a picture in the guide, for a quick look by models of dynamic resolution [default: as
     /// --image-max-tokens]
     #[arg(long, value_name = "N", value_parser = values::image_tokens, allow_negative_numbers = true)]

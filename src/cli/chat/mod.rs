@@ -28,8 +28,8 @@ pub fn run(args: &ChatArgs, console: &Console) -> Result<(), Failure> {
     if images.iter().any(|path| is_stdin(path)) {
         return Err(usage("standard input holds the conversation and no picture; name a file with --image"));
     }
-    let mut conversation = Conversation::new(settings(&args.common)?, args.conversation.system.as_deref());
-    let mut pair = Pair::of(&args.common)?;
+    let (settings, mut pair) = settings(&args.common, console)?;
+    let mut conversation = Conversation::new(settings, args.conversation.system.as_deref());
     open(images)?.into_iter().for_each(|picture| conversation.add(picture));
     share(args.conversation.encoder_cache, &mut pair);
     let is_guided = pair.guide.is_some();

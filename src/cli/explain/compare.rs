@@ -57,13 +57,13 @@ impl Oracle {
             return Err(Failure::new(Exit::Models, message));
         };
 
-        let guide = Selection::make(request, prompt, Some((&attention.importance, &attention.places)))?;
+        let guide = Selection::make(request, &prepared, Some((&attention.importance, &attention.places)))?;
         let same_budget = Request {
             retain: Some(Retain::Count(guide.kept.len())),
             picture_floor: request.picture_floor,
             ..Request::new(Vec::new(), Vec::new())
         };
-        let target = Selection::make(&same_budget, prompt, Some((&own, prompt.places())))?;
+        let target = Selection::make(&same_budget, &prepared, Some((&own, prompt.places())))?;
         let guides = guide.importance.as_ref().map(|importance| scores(importance, request.policy)).unwrap_or_default();
         let agreement = Agreement::of((&guide.kept, &guides), (&target.kept, &scores(&own, Policy::Global)));
         Ok(Self { answer: generation.text, agreement, guide, target })

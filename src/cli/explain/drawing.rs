@@ -3,6 +3,7 @@
 use super::super::error::{Exit, Failure};
 use super::compare::Oracle;
 use super::tokens::PictureTokens;
+use image::RgbImage;
 use sgl::explain::terminal::Protocol;
 use sgl::explain::{Figure, Sheet, View, encode_png};
 use sgl::guidance::{Importance, Policy};
@@ -59,6 +60,12 @@ impl<'a> Explanation<'a> {
     pub fn heat_map(&self, picture: &Picture, number: usize) -> Result<Vec<u8>, Failure> {
         let (views, notes) = (self.views(), self.notes(number));
         Ok(encode_png(&Figure { picture, number, views: &views, notes: &notes }.draw()?)?)
+    }
+
+    /// The panels of one picture alone, without text.
+    pub fn panels(&self, picture: &Picture, number: usize) -> Result<RgbImage, Failure> {
+        let views = self.views();
+        Ok(Figure { picture, number, views: &views, notes: &[] }.panels()?)
     }
 
     /// The attention of every layer of the guide on one picture, as a PNG file.
@@ -122,6 +129,11 @@ impl<'a> Explanation<'a> {
 fn captions(policy: Policy) -> [String; 2] {
     let (attention, choice) = match policy {
         Policy::Global => ("guide's attention".to_owned(), "kept by it".to_owned()),
+        Policy::GlobalDiversity(weight) => {
+            ("guide's attention".to_owned(), format!("kept by it and diversity ({weight})"))
+        }
+        Policy::GlobalDebias => ("guide's attention".to_owned(), "kept against its habits".to_owned()),
+        Policy::Diversity => ("guide's attention".to_owned(), "kept for diversity".to_owned()),
         Policy::Layer(layer) => (format!("guide's attention in layer {layer}"), "kept by it".to_owned()),
         Policy::Random(seed) => ("guide's attention".to_owned(), format!("kept at random (seed {seed})")),
         Policy::Uniform => ("guide's attention".to_owned(), "kept evenly spaced".to_owned()),
@@ -129,7 +141,7 @@ fn captions(policy: Policy) -> [String; 2] {
     [attention, choice]
 }
 
-/// What `policy` ranks by, or the global scores. `[n_visual]`
+/// Attention of the layer that `policy` ranks by, else of all. `[n_visual]`
 pub fn scores(importance: &Importance, policy: Policy) -> Vec<f64> {
     match policy {
         Policy::Layer(layer) => importance.layer(layer).map(<[f64]>::to_vec),

@@ -22,7 +22,7 @@ struct Token {
     level: Level,
     /// Left, upper, right and lower edge in pixels of the picture; padding lies beyond it.
     rect: [f64; 4],
-    /// What ranks it.
+    /// Attention on it: of the policy's layer, or of all.
     importance: f64,
     kept: bool,
     /// By the target's own attention.

@@ -1,0 +1,84 @@
+//! Open answers to a judge, and to the files that a benchmark's own evaluator takes.
+
+use crate::cli::args::BenchmarkArgs;
+use crate::cli::error::{Exit, Failure};
+use crate::cli::output::Console;
+use sgl::eval::evaluation::Evaluation;
+use sgl::eval::judge::{API_KEY, Judge, export};
+use sgl::eval::judged::{self, JudgedError, judge};
+use sgl::eval::metrics::Metric;
+use sgl::eval::record::Record;
+use sgl::eval::settings::hash_of;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// For one attempt at one grade.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Has the open answers graded, if there is a judge.
+pub fn grade(
+    evaluation: &Evaluation,
+    args: &BenchmarkArgs,
+    journal: &Path,
+    records: &mut [Record],
+    console: &Console,
+) -> Result<(), Failure> {
+    if evaluation.metric() != Metric::Judge {
+        return Ok(());
+    }
+    let Some(url) = &args.judge else {
+        console.note(
+            "these answers are open: --judge URL has them graded, --export DIR writes them for the official evaluator",
+        );
+        return Ok(());
+    };
+    let mut grader = Judge::new(url, &args.judge_model, std::env::var(API_KEY).ok(), TIMEOUT);
+    let mut name = args.judge_model.clone();
+    if let Some(path) = &args.judge_prompt {
+        let prompt = fs::read_to_string(path)
+            .map_err(|error| Failure::new(Exit::Input, format!("judge prompt {}: {error}", path.display())))?;
+        name = format!("{name}, prompt {}", hash_of(&prompt));
+        grader = grader.with_prompt(prompt);
+    }
+    let progress = console.progress();
+    let result = judge(records, evaluation.samples(), &judged::path(journal), &grader, &name, |done, all| {
+        progress.counting("judging", done, all, "");
+    });
+    progress.clear();
+    Ok(result?)
+}
+
+/// Writes `POLICY-RETENTION.json` for every row: ids and answers, as MM-Vet's evaluator takes them.
+pub fn write(records: &[Record], dir: &Path, console: &Console) -> Result<(), Failure> {
+    let mut rows: BTreeMap<String, Vec<(&str, &str)>> = BTreeMap::new();
+    for record in records {
+        let guide = record.guide.iter().map(|guide| ("guide".to_owned(), guide.answer.as_str()));
+        let runs = record.runs.iter().map(|run| {
+            let draw = if run.draw > 0 { format!("-{}", run.draw) } else { String::new() };
+            let retain = if run.retain < 1.0 { format!("-{}", run.retain) } else { String::new() };
+            (format!("{}{retain}{draw}", run.policy.replace(':', "-")), run.answer.as_str())
+        });
+        for (name, answer) in guide.chain(runs) {
+            rows.entry(name).or_default().push((&record.sample, answer));
+        }
+    }
+    let failed = |error| Failure::new(Exit::Output, format!("{}: {error}", dir.display()));
+    fs::create_dir_all(dir).map_err(failed)?;
+    for (name, answers) in &rows {
+        let (partial, path) = (dir.join(format!("{name}.partial")), dir.join(format!("{name}.json")));
+        fs::write(&partial, export(answers.iter().copied()))
+            .and_then(|()| fs::rename(&partial, &path))
+            .map_err(failed)?;
+    }
+    console.note(format_args!("wrote the answers of {} rows to {}", rows.len(), dir.display()));
+    Ok(())
+}
+
+impl From<JudgedError> for Failure {
+    fn from(error: JudgedError) -> Self {
+        let exit = if matches!(error, JudgedError::Io { .. }) { Exit::Output } else { Exit::Judge };
+        Self::new(exit, error)
+    }
+}

@@ -1,0 +1,82 @@
+//! `sgl eval`: policies side by side on a benchmark.
+
+mod cases;
+mod findings;
+mod judging;
+mod models;
+mod output;
+mod progress;
+mod session;
+mod table;
+
+pub use output::write_study;
+pub use session::{Measured, Session, measure, measure_if};
+
+use super::args::{EvalArgs, EvalCommand, MergeArgs};
+use super::error::{Exit, Failure};
+use super::output::{Console, json_line, print};
+use sgl::eval::journal::{Journal, JournalError};
+use sgl::eval::merge::{MergeError, merge};
+use sgl::eval::{EvalError, data};
+
+pub fn run(args: &EvalArgs, console: &Console) -> Result<(), Failure> {
+    if args.list {
+        return match args.output.json {
+            true => print(&json_line(&data::listings(data::BENCHMARKS))?),
+            false => print(&data::describe(data::BENCHMARKS)),
+        };
+    }
+    match &args.command {
+        Some(EvalCommand::Merge(args)) => join(args, console),
+        None => {
+            let measured = measure(&args.measure, &args.policy, &args.retain, console)?;
+            output::write(measured, &args.output, console)
+        }
+    }
+}
+
+fn join(args: &MergeArgs, console: &Console) -> Result<(), Failure> {
+    let read = |path: &std::path::PathBuf| Journal::read(path).map(|(header, records)| (path.clone(), header, records));
+    let journals: Vec<_> = args.journals.iter().map(read).collect::<Result<_, _>>()?;
+    let (header, records) = merge(journals)?;
+    if let Some(out) = &args.out {
+        Journal::write_whole(out, &header, &records)?;
+        console.note(format_args!("{} answers are in {}", records.len(), out.display()));
+    }
+    output::write(Measured::merged(header, records), &args.output, console)
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        let exit = match &error {
+            JournalError::Settings { .. } | JournalError::Busy { .. } => Exit::Usage,
+            JournalError::Line { .. } => Exit::Input,
+            JournalError::Io { .. } => Exit::Output,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<MergeError> for Failure {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Journal(JournalError::Io { .. }) => Self::new(Exit::Input, error),
+            MergeError::Journal(error) => error.into(),
+            _ => Self::new(Exit::Usage, error),
+        }
+    }
+}
+
+impl From<EvalError> for Failure {
+    fn from(error: EvalError) -> Self {
+        let message = error.to_string();
+        match error {
+            EvalError::Picture { .. } => Self::new(Exit::Input, message),
+            EvalError::Journal(error) => error.into(),
+            EvalError::Asking { source, .. } => {
+                let failure = Self::from(*source);
+                if failure.exit == Exit::Interrupted { failure } else { Self::new(failure.exit, message) }
+            }
+        }
+    }
+}
