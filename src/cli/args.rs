@@ -26,7 +26,10 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
         Command::Explain(args) => args.run.common.given = given,
         Command::Chat(args) => args.common.given = given,
         Command::Eval(args) => args.measure.given = given,
-        Command::Study(args) => args.measure.given = given,
+        Command::Study(args) => {
+            args.measure.given = given;
+            args.limit_drawn();
+        }
         Command::Calibrate(args) => args.measure.given = given,
         _ => {}
     }
@@ -104,7 +107,7 @@ pub enum Command {
     #[command(after_help = EMBEDDED, args_override_self = true)]
     Eval(Box<EvalArgs>),
     /// Reproduce the paper's findings on a pair: all policies, overlap of rankings, early exit
-    #[command(after_help = EMBEDDED, args_override_self = true)]
+    #[command(after_help = STUDY, args_override_self = true)]
     Study(Box<StudyArgs>),
     /// Find the largest pruning and the lowest exit threshold that keep a promise about the loss, and write them to a profile
     #[command(after_help = EMBEDDED, args_override_self = true)]
@@ -116,6 +119,9 @@ pub enum Command {
 }
 
 const EMBEDDED: &str = "Without --model and --guide, the small pair inside this program answers.";
+const STUDY: &str = "\
+Without --model and --guide, the small pair inside this program answers 300 questions, which takes some minutes; --limit 2400 asks \
+all there are.";
 const CHAT: &str = "\
 In the conversation, /help lists the commands. Without --model and --guide, the small pair inside this program answers.";
 

@@ -70,6 +70,19 @@ pub struct StudyArgs {
     pub output: OutputArgs,
 }
 
+impl StudyArgs {
+    /// Questions of a benchmark that the program draws, unless --limit says otherwise.
+    pub const DRAWN: u32 = 300;
+
+    /// A study of the embedded pair should take minutes, not an hour.
+    pub fn limit_drawn(&mut self) {
+        let asked = &mut self.measure.benchmark;
+        if asked.bench.as_deref().is_none_or(|name| name.starts_with("scenes")) {
+            asked.limit.get_or_insert(Self::DRAWN);
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
     #[command(flatten)]

@@ -257,3 +257,87 @@ fn kinds(summary: &Summary) -> Option<String> {
         if curve.is_empty() { String::new() } else { format!("\nEarly exit by SEE's score, percent:\n\n{exit}") };
     Some(format!("## By kind of question\n\nPercent.\n\n{table}{exit}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sgl::eval::summary::{About, Loss};
+
+    /// A policy at 10 %, so many points behind the unpruned target and behind `global`.
+    fn row(policy: &str, retain: f64, accuracy: f64, behind: f64, p: f64) -> Row {
+        let loss = |mean| Loss { mean, ci95: [mean - 0.02, mean + 0.02], p, hurt: mean.abs(), rescued: 0.0 };
+        Row {
+            policy: policy.to_owned(),
+            retain,
+            n: 100,
+            accuracy: Some(accuracy),
+            ci95: Some([accuracy - 0.03, accuracy + 0.03]),
+            loss: (policy != "none").then(|| loss(0.95 - accuracy)),
+            behind_global: (retain < 1.0 && policy != "global").then(|| loss(behind)),
+            kinds: Vec::new(),
+            kept: Some(retain),
+            target_ms_median: Some(1.0),
+            total_ms_median: Some(1.0),
+            cost: Some(1.1),
+        }
+    }
+
+    fn said(rows: Vec<Row>) -> String {
+        let about = About {
+            benchmark: "scenes".into(),
+            metric: "exact".into(),
+            n_samples: 100,
+            n_all: 100,
+            target: "t.gguf".into(),
+            guide: None,
+            seed: 0,
+            version: "1".into(),
+            llama_cpp: "2".into(),
+            date: "2026-01-31".into(),
+            settings: Vec::new(),
+        };
+        let (overlap, exit_curve, figures, notes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        study(&Summary { about, rows, overlap, exit_curve, figures, notes })
+    }
+
+    fn rows(layers: [(f64, f64); 2], oracle_p: f64, uniform_p: f64) -> Vec<Row> {
+        let [(one, one_p), (other, other_p)] = layers;
+        vec![
+            row("none", 1.0, 0.95, 0.0, 1.0),
+            row("global", 0.1, 0.9, 0.0, 1.0),
+            row("layer:0", 0.1, 0.9 - one, one, one_p),
+            row("layer:1", 0.1, 0.9 - other, other, other_p),
+            row("oracle", 0.1, 0.89, 0.01, oracle_p),
+            row("uniform", 0.1, 0.4, 0.5, uniform_p),
+        ]
+    }
+
+    #[test]
+    fn findings_hold_or_not() {
+        let check = |rows, expected: &str| {
+            let said = said(rows);
+            assert!(said.contains(expected), "no {expected:?} in {said}");
+        };
+        let both = [(0.1, 0.001), (0.2, 0.001)];
+        check(rows(both, 0.5, 0.001), "This holds: every layer is worse");
+        check(rows([(0.1, 0.001), (0.01, 0.4)], 0.5, 0.001), "This holds in part");
+        check(rows([(0.01, 0.4), (-0.01, 0.4)], 0.5, 0.001), "This does not hold here");
+        // A layer that is better, beyond the noise, is not worse.
+        check(rows([(-0.1, 0.001), (-0.2, 0.001)], 0.5, 0.001), "This does not hold here");
+        check(rows(both, 0.5, 0.001), "Nothing that can be told from noise is lost at any share");
+        check(
+            rows(both, 0.01, 0.001),
+            "Something is lost at every share. At 10 % of the visual tokens the oracle reaches 89.0 %",
+        );
+        check(rows(both, 0.5, 0.001), "`global` is better than each of them at every share");
+        check(rows(both, 0.5, 0.3), "Not worse than `global` beyond the noise: `uniform` at 10 %.");
+    }
+
+    #[test]
+    fn what_was_not_run_is_not_spoken_of() {
+        let said = said(vec![row("none", 1.0, 0.95, 0.0, 1.0), row("uniform", 0.1, 0.4, 0.0, 1.0)]);
+        for heading in ["## (i)", "## (ii)", "## (iii)", "## Early exit"] {
+            assert!(!said.contains(heading), "{heading} in {said}");
+        }
+    }
+}
