@@ -1,7 +1,8 @@
 //! One question of a benchmark, as every loader gives it and every metric takes it.
 
 use crate::geometry::Rect;
-use std::path::PathBuf;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// One question about pictures.
@@ -31,8 +32,10 @@ pub struct Sample {
 pub enum PictureSource {
     /// A file.
     File(PathBuf),
-    /// A file's bytes as base64 text, as toolkits' tables hold them.
+    /// A file's bytes as base64 text.
     Base64(Arc<str>),
+    /// Such text in a table, read when it is needed: tables may be larger than memory.
+    Cell(Cell),
     /// A picture that is drawn when it is needed.
     Scene {
         /// What it is drawn from.
@@ -40,6 +43,35 @@ pub enum PictureSource {
         /// Columns and rows of tiles.
         tiles: (u32, u32),
     },
+}
+
+/// A picture in a table, as toolkits keep them. Cells with the same text are the same picture.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    /// The table.
+    pub file: Arc<Path>,
+    /// Where its row begins, bytes.
+    pub offset: u64,
+    /// Which column of the row.
+    pub column: usize,
+    /// Which item, if the cell is a list.
+    pub item: Option<usize>,
+    /// Hash of the whole cell.
+    pub hash: [u8; 32],
+}
+
+impl PartialEq for Cell {
+    fn eq(&self, other: &Self) -> bool {
+        (self.hash, self.item) == (other.hash, other.item)
+    }
+}
+
+impl Eq for Cell {}
+
+impl Hash for Cell {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.hash, self.item).hash(state);
+    }
 }
 
 /// What is right.

@@ -120,6 +120,7 @@ pub fn fingerprint(samples: &[Sample]) -> String {
             match picture {
                 PictureSource::File(path) => add(&path.file_name().unwrap_or_default().to_string_lossy()),
                 PictureSource::Base64(text) => add(text),
+                PictureSource::Cell(cell) => add(&format!("{:?} {:?}", cell.hash, cell.item)),
                 PictureSource::Scene { seed, tiles } => add(&format!("{seed} {tiles:?}")),
             }
         }

@@ -165,8 +165,8 @@ fn rows(dir: &Path, file: &Path) -> Result<Vec<Sample>, DataError> {
         let pictures = table.pictures(row, &files)?;
         let group = match (record.maybe("image_path")?, pictures.as_slice()) {
             (Some(path), _) => path,
-            (None, [PictureSource::Base64(text)]) => {
-                first.entry((subtask.clone(), text.clone())).or_insert_with(|| row.index.clone()).clone()
+            (None, [picture]) => {
+                first.entry((subtask.clone(), picture.clone())).or_insert_with(|| row.index.clone()).clone()
             }
             (None, _) => row.index.clone(),
         };

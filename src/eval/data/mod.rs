@@ -38,6 +38,7 @@ use crate::eval::sample::Sample;
 pub use error::{At, DataError, Place};
 pub use list::{Listing, describe, listings};
 pub use mmvet::CAPABILITIES;
+pub use table::text_of;
 
 /// A benchmark that can be loaded.
 #[derive(Debug, Clone, Copy)]

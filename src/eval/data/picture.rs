@@ -11,6 +11,7 @@ use image::{ImageDecoder, ImageReader};
 
 use super::error::DataError;
 use super::record::Record;
+use super::table::text_of;
 use crate::eval::sample::PictureSource;
 
 /// Folders that pictures may lie in.
@@ -70,13 +71,18 @@ impl Pictures {
                 self.sizes.insert(path.clone(), size);
                 Ok(size)
             }
-            PictureSource::Base64(text) => {
-                let bytes = STANDARD.decode(text.trim()).map_err(|error| cannot(error.to_string()))?;
-                upright_size(Cursor::new(bytes)).map_err(cannot)
+            PictureSource::Base64(text) => size_of(text).map_err(cannot),
+            PictureSource::Cell(cell) => {
+                let text = text_of(cell).map_err(|error| cannot(error.to_string()))?;
+                size_of(&text).map_err(cannot)
             }
             PictureSource::Scene { .. } => Err(cannot("it is not drawn yet".to_owned())),
         }
     }
+}
+
+fn size_of(base64: &str) -> Result<(u32, u32), String> {
+    upright_size(Cursor::new(STANDARD.decode(base64.trim()).map_err(|error| error.to_string())?))
 }
 
 fn upright_size(reader: impl BufRead + Seek) -> Result<(u32, u32), String> {

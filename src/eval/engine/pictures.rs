@@ -1,5 +1,6 @@
 //! A sample's pictures, and what encoding them cost.
 
+use crate::eval::data::text_of;
 use crate::eval::sample::{PictureSource, Sample};
 use crate::eval::scenes::Scene;
 use crate::eval::{EvalError, Result};
@@ -16,11 +17,8 @@ use std::collections::HashMap;
 pub fn open(sample: &Sample) -> Result<Vec<Picture>> {
     let picture = |source: &PictureSource| match source {
         PictureSource::File(path) => Picture::open(path, &Limits::default()).map_err(|error| error.to_string()),
-        PictureSource::Base64(text) => {
-            let text: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-            let bytes = STANDARD.decode(text).map_err(|error| format!("its base64 text is damaged: {error}"))?;
-            Picture::decode(&bytes, &Limits::default()).map_err(|error| error.to_string())
-        }
+        PictureSource::Base64(text) => decode(text),
+        PictureSource::Cell(cell) => decode(&text_of(cell).map_err(|error| error.to_string())?),
         &PictureSource::Scene { seed, tiles } => {
             let drawn = Scene::new(seed, tiles).render();
             Picture::from_rgb(drawn.width(), drawn.height(), drawn.into_raw()).map_err(|error| error.to_string())
@@ -28,6 +26,12 @@ pub fn open(sample: &Sample) -> Result<Vec<Picture>> {
     };
     let named = |message| EvalError::Picture { sample: sample.id.clone(), message };
     sample.pictures.iter().map(|source| picture(source).map_err(named)).collect()
+}
+
+fn decode(base64: &str) -> std::result::Result<Picture, String> {
+    let text: Vec<u8> = base64.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let bytes = STANDARD.decode(text).map_err(|error| format!("its base64 text is damaged: {error}"))?;
+    Picture::decode(&bytes, &Limits::default()).map_err(|error| error.to_string())
 }
 
 /// Times of the vision encoders. Pictures come back with other questions; their encoder outputs are still there then, and
