@@ -61,6 +61,15 @@ impl Failure {
         }
     }
 
+    /// For fixes that are lists, with semicolons of their own.
+    pub fn listing(exit: Exit, error: impl ToString) -> Self {
+        let text = error.to_string();
+        match text.split_once("; ") {
+            Some((message, hint)) => Self { exit, message: message.to_owned(), hint: Some(hint.to_owned()) },
+            None => Self::verbatim(exit, text),
+        }
+    }
+
     /// For messages that quote others, semicolons and all.
     fn verbatim(exit: Exit, error: impl ToString) -> Self {
         Self { exit, message: error.to_string(), hint: None }

@@ -207,6 +207,10 @@ fn what_cannot_be_measured_is_said_at_once() {
     check(&["--bench", "imagenet"], 2, "imagenet");
     check(&["--bench", "gqa"], 2, "--data is missing");
     check(&["--bench", "gqa", "--data", "nowhere"], 3, "nowhere");
+    let expected = folder.run(&["eval", "--bench", "gqa", "--data", "."]).failed(3, "no GQA in `.`").hint().to_owned();
+    for file in ["expected one of testdev_balanced_questions.json", "GQA_TestDev_Balanced.tsv"] {
+        assert!(expected.contains(file), "{expected}");
+    }
     check(&["--retain", "1"], 2, "must be a share above 0 and below 1");
     check(&["--policy", "best"], 2, "policy \"best\" is not understood");
     check(&["--shard", "3/2"], 2, "must be PART/PARTS");

@@ -215,7 +215,9 @@ fn unique(contenders: Vec<Contender>) -> Vec<Contender> {
 
 impl From<PrepareError> for Failure {
     fn from(error: PrepareError) -> Self {
-        let exit = if matches!(error, PrepareError::Prompt(_)) { Exit::Usage } else { Exit::Input };
-        Self::new(exit, error)
+        match error {
+            PrepareError::Prompt(_) => Self::new(Exit::Usage, error),
+            PrepareError::Data(_) | PrepareError::Empty(_) => Self::listing(Exit::Input, error),
+        }
     }
 }
