@@ -18,7 +18,7 @@ lint: setup ## formatting, warnings, documentation
 families: setup ## the README's table of model families, cell by cell; fails if one does
 	$(CARGO) test --locked --lib every_family -- --nocapture
 
-study: setup ## docs/study.md and docs/study-large.md: every policy on the embedded pair, about an hour on two cores
+study: setup ## docs/study.md and docs/study-large.md: every policy on the embedded pair, about half an hour on two cores
 	$(CARGO) run --release --locked -- study --limit 1200 > docs/study.md.partial
 	mv docs/study.md.partial docs/study.md
 	$(CARGO) run --release --locked -- study --bench scenes-large --limit 84 > docs/study-large.md.partial
