@@ -526,7 +526,7 @@ fn pictures_of_a_table_may_be_files() {
     put(
         dir.path(),
         "GQA_TestDev_Balanced.tsv",
-        "index\tquestion\tanswer\timage_path\n1\tq\ta\t/root/LMUData/images/GQA_TestDev_Balanced/1.jpg\n",
+        "index\tquestion\tanswer\timage_path\n1\tq\ta\t/home/someone/LMUData/images/GQA_TestDev_Balanced/1.jpg\n",
     );
     let samples = load("gqa", dir.path(), None).unwrap().samples;
     assert!(
