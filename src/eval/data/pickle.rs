@@ -356,7 +356,7 @@ mod tests {
     use super::{PickleError, value};
     use crate::eval::data::miniature::pickled;
 
-    /// `pickle.dumps(data, protocol)` of Python 3.12, and of Python 2's text format with its `S` and `L`.
+    /// `pickle.dumps(data, protocol)` of Python 3.11, and of Python 2's text format with its `S` and `L`.
     #[test]
     fn pickles_of_python_are_read() {
         let data = json!([{"sent": "man in blue", "ids": [1, 300, -5], "box": [1.5, null], "yes": true}, "é\n"]);
