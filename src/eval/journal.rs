@@ -3,6 +3,7 @@
 
 use super::record::Record;
 use super::settings::{Settings, Shard};
+use crate::pair::write_atomically;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
@@ -103,11 +104,11 @@ impl Journal {
     /// [`JournalError::Io`].
     pub fn write_whole(path: &Path, header: &Header, records: &[Record]) -> Result<(), JournalError> {
         let io = |source| JournalError::Io { path: path.to_owned(), source };
-        let partial = path.with_extension("partial");
-        let mut journal = Self { file: File::create(&partial).map_err(io)?, path: path.to_owned() };
-        journal.write(header)?;
-        records.iter().try_for_each(|record| journal.write(record))?;
-        std::fs::rename(&partial, path).map_err(io)
+        let mut bytes = line(header).map_err(io)?;
+        for record in records {
+            bytes.extend(line(record).map_err(io)?);
+        }
+        write_atomically(path, &bytes).map_err(io)
     }
 
     /// Adds a record.
@@ -120,10 +121,14 @@ impl Journal {
 
     fn write(&mut self, value: &impl Serialize) -> Result<(), JournalError> {
         let io = |source| JournalError::Io { path: self.path.clone(), source };
-        let mut line = serde_json::to_vec(value).map_err(|error| io(error.into()))?;
-        line.push(b'\n');
-        self.file.write_all(&line).map_err(io)
+        line(value).and_then(|line| self.file.write_all(&line)).map_err(io)
     }
+}
+
+fn line(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// What is in a journal.

@@ -1,6 +1,7 @@
 //! A calibration as a table and in plain words.
 
 use crate::cli::error::{Exit, Failure};
+use crate::cli::eval::share;
 use sgl::eval::calibrate::{Calibration, Candidate, Options};
 use sgl::eval::journal::Header;
 
@@ -22,7 +23,7 @@ pub fn table(header: &Header, calibration: &Calibration, options: &Options) -> S
         };
         table += &format!(
             "| {} | {} | {} | {} | {} | {:.2} | {verdict} |\n",
-            share(candidate.retain),
+            tokens(candidate.retain),
             threshold(candidate.exit_threshold),
             points(candidate.exited),
             points(candidate.loss),
@@ -47,10 +48,10 @@ pub fn in_words(calibration: &Calibration, choice: &Candidate, options: &Options
         "The target reads {} of the visual tokens, and {exit}. On these pictures that loses {} points, and on others like \
          them, with a confidence of {} %, no more than the {} that are allowed. Choices made from part of the pictures lose {} points \
          on the rest, and no more than is allowed on {} of {} parts.\n",
-        share(choice.retain),
+        tokens(choice.retain),
         points(choice.loss),
-        trimmed(options.confidence),
-        trimmed(options.max_loss),
+        share(options.confidence),
+        share(options.max_loss),
         points(validated.loss),
         validated.kept,
         validated.folds.len(),
@@ -60,7 +61,7 @@ pub fn in_words(calibration: &Calibration, choice: &Candidate, options: &Options
     if let Some(refused) = refused {
         text += &format!(
             "Refused: to read {}, which loses {} points here; its test would have held from {} on.\n",
-            share(refused.retain),
+            tokens(refused.retain),
             points(refused.loss),
             points(refused.bound)
         );
@@ -79,7 +80,7 @@ pub fn nothing(calibration: &Calibration, options: &Options) -> Failure {
     let mildest = match calibration.candidates.first() {
         Some(mildest) => format!(
             ": even reading {} loses {} points here, and its test would have held from {} on",
-            share(mildest.retain),
+            tokens(mildest.retain),
             points(mildest.loss),
             points(mildest.bound)
         ),
@@ -90,14 +91,14 @@ pub fn nothing(calibration: &Calibration, options: &Options) -> Failure {
         format!(
             "neither pruning nor an exit keeps a loss of at most {} % with a confidence of {} %{mildest}; allow more with --max-loss, ask \
              more questions, or use another pair",
-            trimmed(options.max_loss),
-            trimmed(options.confidence)
+            share(options.max_loss),
+            share(options.confidence)
         ),
     )
 }
 
-fn share(share: f64) -> String {
-    if share == 1.0 { "all".to_owned() } else { format!("{} %", trimmed(share)) }
+fn tokens(retain: f64) -> String {
+    if retain == 1.0 { "all".to_owned() } else { format!("{} %", share(retain)) }
 }
 
 fn threshold(threshold: Option<f64>) -> String {
@@ -107,9 +108,4 @@ fn threshold(threshold: Option<f64>) -> String {
 /// Percent with two decimals.
 fn points(share: f64) -> String {
     format!("{:.2}", 100.0 * share)
-}
-
-/// Percent, without zeros behind.
-fn trimmed(share: f64) -> f64 {
-    (share * 1e5).round() / 1e3
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::args::BenchmarkArgs;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::explain::save;
 use crate::cli::output::Console;
 use sgl::eval::evaluation::Evaluation;
 use sgl::eval::judge::{API_KEY, Judge, export};
@@ -64,13 +65,9 @@ pub fn write(records: &[Record], dir: &Path, console: &Console) -> Result<(), Fa
             rows.entry(name).or_default().push((&record.sample, answer));
         }
     }
-    let failed = |error| Failure::new(Exit::Output, format!("{}: {error}", dir.display()));
-    fs::create_dir_all(dir).map_err(failed)?;
+    fs::create_dir_all(dir).map_err(|error| Failure::new(Exit::Output, format!("{}: {error}", dir.display())))?;
     for (name, answers) in &rows {
-        let (partial, path) = (dir.join(format!("{name}.partial")), dir.join(format!("{name}.json")));
-        fs::write(&partial, export(answers.iter().copied()))
-            .and_then(|()| fs::rename(&partial, &path))
-            .map_err(failed)?;
+        save(&dir.join(format!("{name}.json")), export(answers.iter().copied()).as_bytes())?;
     }
     console.note(format_args!("wrote the answers of {} rows to {}", rows.len(), dir.display()));
     Ok(())

@@ -11,6 +11,7 @@ mod table;
 
 pub use output::write_study;
 pub use session::{Measured, Session, measure, measure_if};
+pub use table::share;
 
 use super::args::{EvalArgs, EvalCommand, MergeArgs};
 use super::error::{Exit, Failure};

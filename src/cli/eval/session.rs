@@ -89,7 +89,7 @@ pub fn measure_if(
     check(&evaluation)?;
     let journal = journal(args, evaluation.header());
 
-    let (mut engine, mut records) = match finished(&evaluation, &journal) {
+    let (engine, mut records) = match finished(&evaluation, &journal) {
         Some(records) => {
             console.note(format_args!("all answers are in {} already", journal.display()));
             (None, records)
@@ -101,9 +101,6 @@ pub fn measure_if(
     };
     judging::grade(&evaluation, &args.benchmark, &journal, &mut records, console)?;
     let header = Journal::read(&journal)?.0;
-    if let Some(engine) = &mut engine {
-        engine.pipeline_mut().cancel_flag().store(false, std::sync::atomic::Ordering::Relaxed);
-    }
     if args.work.shard != Shard::WHOLE {
         console.note(format_args!(
             "part {} is in {}; join all parts with `sgl eval merge`",
@@ -123,11 +120,12 @@ fn answer(
     let progress = console.progress();
     let pipeline = load(pair, &progress).inspect_err(|_| progress.clear())?;
     let cancel = pipeline.cancel_flag();
-    let _interrupt = Interrupt::install(cancel);
+    let interrupt = Interrupt::install(cancel);
     let mut engine = Engine::new(pipeline, evaluation.plan().clone());
     let mut shown = Shown::new(console, &progress, evaluation.header().settings.benchmark.clone());
     let records = evaluation.run(&mut engine, journal, &mut |stage| shown.show(&stage));
     progress.clear();
+    interrupt.ends_program();
     let interrupted = |failure: Failure| match failure.exit {
         Exit::Interrupted => Failure {
             hint: Some(format!("the same command goes on where it stopped, with {}", journal.display())),

@@ -152,6 +152,10 @@ pub(super) fn notes(settings: &Settings, records: &[Record]) -> Vec<String> {
     for contender in contenders {
         match contender {
             Contender::LowResolution => notes.extend(low_resolution(&settings.retain, records)),
+            contender if contender.needs_expectation() => notes.push(format!(
+                "{contender}: what attention is expected where was measured on {} of these questions",
+                settings.n_expected
+            )),
             Contender::TargetLayer(layer) => notes.push(format!(
                 "target-layer:{layer} reads everything once to rank and again pruned from the first layer on; its cost counts both. FastV prunes behind that layer instead and pays for the layers up to it only"
             )),
