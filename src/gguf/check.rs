@@ -58,8 +58,18 @@ fn check_model(text: &Header, mmproj: &Header) -> Result<(), GgufError> {
     }
 }
 
-/// llama.cpp opens the first part and finds the others by name (`llama_split_path`).
-fn check_parts(first: &Header, Split { part, parts }: Split) -> Result<(), GgufError> {
+fn check_parts(first: &Header, split: Split) -> Result<(), GgufError> {
+    for sibling in part_paths(first, split)? {
+        Header::read(&sibling)?;
+    }
+    Ok(())
+}
+
+/// The other parts of a split model: llama.cpp opens the first one and finds them by name (`llama_split_path`).
+///
+/// # Errors
+/// It is not the first part, or another one is missing.
+pub(super) fn part_paths(first: &Header, Split { part, parts }: Split) -> Result<Vec<PathBuf>, GgufError> {
     let path = first.path();
     if part != 1 {
         return Err(GgufError::NotFirstPart { path: path.into(), part, parts });
@@ -71,14 +81,14 @@ fn check_parts(first: &Header, Split { part, parts }: Split) -> Result<(), GgufE
         let missing = path.with_file_name(format!("{prefix}{}", suffix(1)));
         return Err(GgufError::MissingPart { path: path.into(), parts, missing });
     };
-    for part in 2..=parts {
+    let sibling = |part| {
         let sibling = path.with_file_name(format!("{prefix}{}", suffix(part)));
-        if !sibling.exists() {
-            return Err(GgufError::MissingPart { path: path.into(), parts, missing: sibling });
+        match sibling.exists() {
+            true => Ok(sibling),
+            false => Err(GgufError::MissingPart { path: path.into(), parts, missing: sibling }),
         }
-        Header::read(&sibling)?;
-    }
-    Ok(())
+    };
+    (2..=parts).map(sibling).collect()
 }
 
 fn check_mmproj(mmproj: &Header) -> Result<(), GgufError> {

@@ -19,6 +19,20 @@ pub struct Header {
     summary: Summary,
     tensors: BTreeMap<String, Tensor>,
     defect: Option<Defect>,
+    layout: Layout,
+    vision_settings: String,
+}
+
+/// Where the parts of a file lie, in bytes from its beginning.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    /// The value of `general.file_type`, a number of 32 bits.
+    pub file_type: Option<u64>,
+    /// The table of tensors, up to `table_end`.
+    pub table: u64,
+    pub table_end: u64,
+    /// What each tensor's data begin at a multiple of, from the first tensor's.
+    pub alignment: u64,
 }
 
 impl Header {
@@ -57,9 +71,12 @@ impl Header {
         let n_tensors = source.count("tensors")?;
         let n_pairs = source.count("key-value pairs")?;
         let pairs = source.pairs(n_pairs)?;
+        let file_type_position = pairs.file_type;
         let metadata = Metadata::decode(pairs).map_err(|fact| source.damaged(fact))?;
         let alignment = alignment(&metadata).map_err(|fact| source.damaged(fact))?;
+        let table = source.position();
         let tensors = source.tensors(n_tensors, alignment)?;
+        let layout = Layout { file_type: file_type_position, table, table_end: source.position(), alignment };
 
         let architecture = metadata.text("general.architecture").unwrap_or_default();
         let kind = kind(&metadata, &architecture);
@@ -95,7 +112,8 @@ impl Header {
             architecture,
             kind,
         };
-        Ok(Self { summary, tensors, defect })
+        let vision_settings = metadata.vision_settings();
+        Ok(Self { summary, tensors, defect, layout, vision_settings })
     }
 
     /// The path that the header was read from.
@@ -118,9 +136,23 @@ impl Header {
         self.defect.as_ref().map_or(Ok(()), |defect| Err(defect.error(self.path())))
     }
 
+    /// What the file says of its vision encoder, one setting a line.
+    pub(super) fn vision_settings(&self) -> &str {
+        &self.vision_settings
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// The tensor of this name in this file.
     pub fn tensor(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)
+    }
+
+    /// Where the data of tensors begin, in bytes from the beginning of the file.
+    pub(crate) fn data_start(&self) -> u64 {
+        self.layout.table_end.next_multiple_of(self.layout.alignment)
     }
 
     /// All tensors in this file, by name.

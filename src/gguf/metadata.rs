@@ -29,6 +29,15 @@ impl Metadata {
         Ok(Self { values: model.metadata().clone(), arrays: pairs.arrays, types: pairs.types })
     }
 
+    /// All that is said of the vision encoder, but for the width of its projector's output, one setting a line.
+    pub fn vision_settings(&self) -> String {
+        let is_vision = |key: &str| {
+            (key.starts_with("clip.vision.") || key.starts_with("clip.use_")) && key != "clip.vision.projection_dim"
+        };
+        let settings = self.values.iter().filter(|(key, _)| is_vision(key));
+        settings.map(|(key, value)| format!("{key} = {value}\n")).collect()
+    }
+
     pub fn has(&self, key: &str) -> bool {
         self.values.contains_key(key)
     }

@@ -13,6 +13,8 @@ mod facts;
 pub(crate) mod fixture;
 mod header;
 mod metadata;
+mod needs;
+mod rewrite;
 mod sane;
 mod scan;
 mod sniff;
@@ -20,6 +22,7 @@ mod source;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod tower;
 mod types;
 mod weights;
 
@@ -27,6 +30,8 @@ pub use check::{check_guide, check_target};
 pub use describe::describe;
 pub use error::GgufError;
 pub use header::Header;
+pub use needs::{LayerNeeds, Needs, element_bytes};
+pub(crate) use rewrite::{Rewrite, Rewritten};
 pub use scan::Tensor;
 pub use summary::{Kind, PerLayer, Projector, Split, Summary, TextModel, Token};
 pub use weights::WeightType;

@@ -20,6 +20,10 @@ pub struct Tensor {
     pub n_elements: u64,
     /// Size in the file, padding excluded.
     pub bytes: u64,
+    /// `ggml_type`.
+    pub(crate) kind: u32,
+    /// Where it begins, from the beginning of all tensors' data.
+    pub(crate) offset: u64,
 }
 
 /// Where an array's elements lie in the file.
@@ -40,6 +44,8 @@ pub(super) struct Pairs {
     pub arrays: BTreeMap<String, Array>,
     /// GGUF type of every value.
     pub types: BTreeMap<String, u32>,
+    /// Where the value of [`FILE_TYPE`] lies in the file, if it is a number of 32 bits.
+    pub file_type: Option<u64>,
     /// Estimate of what the kept pairs and all keys take once decoded.
     memory_bytes: u64,
 }
@@ -62,6 +68,8 @@ const MAX_COMPARED_TOKENS: u64 = 1 << 21;
 const MAX_TENSOR_NAME_BYTES: u64 = 63;
 /// `GGML_MAX_DIMS`.
 const MAX_DIMENSIONS: u32 = 4;
+
+const FILE_TYPE: &str = "general.file_type";
 
 pub(super) const NUMBER: u32 = 4;
 pub(super) const REAL: u32 = 6;
@@ -112,7 +120,7 @@ impl<R: Read + Seek> Source<'_, R> {
         for _ in 0..n_tensors {
             let name = self.text(MAX_TENSOR_NAME_BYTES, "a tensor name")?;
             let tensor = self.tensor(&name)?;
-            let offset = self.u64()?;
+            let offset = tensor.offset;
             if offset != next_offset {
                 return Err(self.damaged(format!("tensor {name:?} starts at {offset} instead of {next_offset}")));
             }
@@ -178,6 +186,9 @@ impl<R: Read + Seek> Source<'_, R> {
         let kind = self.u32()?;
         pairs.kept.extend(kind.to_le_bytes());
         pairs.types.insert(key.to_owned(), kind);
+        if key == FILE_TYPE && kind == NUMBER {
+            pairs.file_type = Some(self.position());
+        }
         match kind {
             STRING => self.text_value(pairs),
             ARRAY => self.array_value(key, pairs),
@@ -263,7 +274,8 @@ impl<R: Read + Seek> Source<'_, R> {
         let Some((n_elements, bytes)) = tensor_size(&dims, layout) else {
             return Err(self.damaged(format!("tensor {name:?} cannot have the shape {dims:?} in {}", layout.name)));
         };
-        Ok(Tensor { dims, type_name: layout.name, n_elements, bytes })
+        let offset = self.u64()?;
+        Ok(Tensor { dims, type_name: layout.name, n_elements, bytes, kind, offset })
     }
 }
 

@@ -14,6 +14,13 @@ pub(super) fn tensor_type(kind: u32) -> Option<&'static TensorType> {
     (tensor_type.block_elements > 0).then_some(tensor_type)
 }
 
+/// The tensor type of this name, in capitals or not.
+pub(super) fn tensor_type_named(name: &str) -> Option<&'static TensorType> {
+    TENSOR_TYPES
+        .iter()
+        .find(|tensor_type| tensor_type.block_elements > 0 && tensor_type.name.eq_ignore_ascii_case(name))
+}
+
 /// Name of a `general.file_type` (`llama_ftype`), as people write it in file names.
 pub(super) fn file_type(number: u64) -> Option<&'static str> {
     let name = FILE_TYPES.get(usize::try_from(number).ok()?)?;
