@@ -23,6 +23,9 @@ pub struct Device {
     pub memory_total_bytes: u64,
     /// See `memory_total_bytes`.
     pub memory_free_bytes: u64,
+    /// Whether it shares the host's memory.
+    #[serde(skip)]
+    pub(super) is_integrated: bool,
     #[serde(skip)]
     pub(super) index: usize,
 }
@@ -36,6 +39,7 @@ pub fn devices() -> Vec<Device> {
         description: device.description,
         backend: device.backend,
         is_gpu: matches!(device.device_type, LlamaBackendDeviceType::Gpu | LlamaBackendDeviceType::IntegratedGpu),
+        is_integrated: matches!(device.device_type, LlamaBackendDeviceType::IntegratedGpu),
         memory_total_bytes: device.memory_total as u64,
         memory_free_bytes: device.memory_free as u64,
         index: device.index,
@@ -74,6 +78,39 @@ pub(super) fn logged_reason() -> String {
     if errors.is_empty() { "no reason was logged; -v shows all logs".to_owned() } else { errors.clone() }
 }
 
+/// Memory of a context, in bytes, over all devices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// The KV cache, and the states of recurrent layers.
+    pub kv: u64,
+    /// Buffers for intermediate results.
+    pub compute: u64,
+}
+
+/// Buffers logged since [`forget_buffers`]: the C API does not tell.
+static BUFFERS: Mutex<Memory> = Mutex::new(Memory { kv: 0, compute: 0 });
+
+/// Empties the record of buffers; called before a context is made.
+pub(super) fn forget_buffers() {
+    *BUFFERS.lock().unwrap_or_else(PoisonError::into_inner) = Memory::default();
+}
+
+/// The buffers that were logged since [`forget_buffers`].
+pub(super) fn logged_buffers() -> Memory {
+    *BUFFERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A line such as `llama_kv_cache:        CPU KV buffer size =   384.00 MiB`.
+fn buffer(text: &str) -> Option<Memory> {
+    let (name, size) = text.split_once(" buffer size = ")?;
+    let bytes = (size.trim().strip_suffix(" MiB")?.trim().parse::<f64>().ok()? * f64::from(1 << 20)) as u64;
+    match name.rsplit(' ').next()? {
+        "KV" | "RS" => Some(Memory { kv: bytes, compute: 0 }),
+        "compute" => Some(Memory { kv: 0, compute: bytes }),
+        _ => None,
+    }
+}
+
 /// Longest record of errors, in bytes.
 const MAX_REASON: usize = 500;
 
@@ -98,7 +135,29 @@ unsafe extern "C" fn log(level: sys::ggml_log_level, text: *const c_char, _: *mu
             }
         }
         sys::GGML_LOG_LEVEL_WARN => tracing::warn!(target: "llama.cpp", "{text}"),
-        sys::GGML_LOG_LEVEL_INFO => tracing::info!(target: "llama.cpp", "{text}"),
+        sys::GGML_LOG_LEVEL_INFO => {
+            tracing::info!(target: "llama.cpp", "{text}");
+            if let Some(Memory { kv, compute }) = buffer(text) {
+                let mut buffers = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner);
+                *buffers = Memory { kv: buffers.kv + kv, compute: buffers.compute + compute };
+            }
+        }
         _ => tracing::debug!(target: "llama.cpp", "{text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_read_from_the_log() {
+        let line = "llama_kv_cache:        CPU KV buffer size =   384.50 MiB";
+        assert_eq!(buffer(line), Some(Memory { kv: 769 << 19, compute: 0 }));
+        let line = "sched_reserve:        CPU compute buffer size =     2.00 MiB";
+        assert_eq!(buffer(line), Some(Memory { kv: 0, compute: 2 << 20 }));
+        for line in ["load_tensors: CPU_Mapped model buffer size = 1.00 MiB", "x KV buffer size = many MiB", "KV"] {
+            assert_eq!(buffer(line), None, "{line}");
+        }
     }
 }

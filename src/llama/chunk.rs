@@ -11,27 +11,35 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::slice;
 
-/// A prompt cut into text and pictures.
-pub struct Chunks<'vision> {
+/// A prompt cut into text and pictures, which are preprocessed and not yet encoded.
+pub struct Chunks {
     raw: NonNull<sys::mtmd_input_chunks>,
-    vision: &'vision Vision,
+    /// Which context cut it: chunks mean nothing to another.
+    vision: usize,
 }
 
-impl<'vision> Chunks<'vision> {
+// SAFETY: the list is plain memory that nothing else refers to; libmtmd ties it to no thread.
+unsafe impl Send for Chunks {}
+
+impl Chunks {
     /// Takes a list into ownership.
-    pub(super) fn of(raw: NonNull<sys::mtmd_input_chunks>, vision: &'vision Vision) -> Self {
-        Self { raw, vision }
+    pub(super) fn of(raw: NonNull<sys::mtmd_input_chunks>, vision: &Vision) -> Self {
+        Self { raw, vision: vision.raw().as_ptr().addr() }
     }
 
     pub(super) fn raw(&self) -> NonNull<sys::mtmd_input_chunks> {
         self.raw
     }
 
-    /// The chunks in prompt order. A tiled picture is several picture chunks with text between them.
+    /// The chunks in prompt order, for the `vision` that cut them. A tiled picture is several picture chunks with text
+    /// between them.
     ///
     /// # Errors
-    /// [`LlamaError::Tokenize`] for a chunk that is neither text nor picture.
-    pub fn iter(&self) -> Result<Vec<Chunk<'_>>, LlamaError> {
+    /// [`LlamaError::Tokenize`] for a chunk that is neither text nor picture, or chunks of another `vision`.
+    pub fn iter<'chunks>(&'chunks self, vision: &'chunks Vision) -> Result<Vec<Chunk<'chunks>>, LlamaError> {
+        if self.vision != vision.raw().as_ptr().addr() {
+            return Err(LlamaError::Tokenize { reason: "the prompt was cut by another model".to_owned() });
+        }
         // SAFETY: the list is valid and the index below its size; chunks live as long as the list.
         let n_chunks = unsafe { sys::mtmd_input_chunks_size(self.raw.as_ptr()) };
         let chunks = (0..n_chunks).map(|index| {
@@ -44,9 +52,7 @@ impl<'vision> Chunks<'vision> {
                         if tokens.is_null() { &[] } else { unsafe { slice::from_raw_parts(tokens, n_tokens) } };
                     Ok(Chunk::Text(tokens))
                 }
-                sys::MTMD_INPUT_CHUNK_TYPE_IMAGE => {
-                    Ok(Chunk::Image(ImageChunk { raw, vision: self.vision, lifetime: PhantomData }))
-                }
+                sys::MTMD_INPUT_CHUNK_TYPE_IMAGE => Ok(Chunk::Image(ImageChunk { raw, vision, lifetime: PhantomData })),
                 _ => Err(LlamaError::Tokenize { reason: "the prompt has a chunk that is no picture".to_owned() }),
             }
         });
@@ -54,7 +60,7 @@ impl<'vision> Chunks<'vision> {
     }
 }
 
-impl Drop for Chunks<'_> {
+impl Drop for Chunks {
     fn drop(&mut self) {
         // SAFETY: owned and freed once.
         unsafe { sys::mtmd_input_chunks_free(self.raw.as_ptr()) };
@@ -86,6 +92,12 @@ impl ImageChunk<'_> {
     pub fn n_tokens(&self) -> usize {
         // SAFETY: the chunk is valid for the lifetime it carries.
         unsafe { sys::mtmd_input_chunk_get_n_tokens(self.raw) }
+    }
+
+    /// Hash of the pixels that the encoder reads. libmtmd: `mtmd_input_chunk_get_image_hash` of our patch.
+    pub fn pixels_hash(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { sys::mtmd_input_chunk_get_image_hash(self.raw) }
     }
 
     /// How far the picture moves the position of what follows it.

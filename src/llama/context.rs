@@ -1,7 +1,7 @@
 //! Inference contexts: decoding, the KV cache, logits, the attention tap, cancellation.
 
 use super::attention::{LayerMass, Tap, on_mass};
-use super::{Batch, LlamaError, Model, Position, backend};
+use super::{Batch, LlamaError, Memory, Model, Position, backend};
 use llama_cpp_sys_2 as sys;
 use std::ffi::c_void;
 use std::fmt;
@@ -175,6 +175,7 @@ pub struct Context {
     tap: NonNull<Tap>,
     cancel: Arc<AtomicBool>,
     model: Arc<Model>,
+    memory: Memory,
     n_batch: u32,
     n_ubatch: u32,
 }
@@ -210,26 +211,33 @@ impl Context {
         params.flash_attn_type = options.flash_attention.raw();
         params.type_k = options.cache_k.raw();
         params.type_v = options.cache_v.raw();
-        let n_threads = options.n_threads.unwrap_or_else(default_threads).clamp(1, i32::MAX as u32) as i32;
+        let n_threads = options.n_threads.unwrap_or_else(super::default_threads).clamp(1, i32::MAX as u32) as i32;
         params.n_threads = n_threads;
         params.n_threads_batch = n_threads;
         params.abort_callback = Some(is_cancelled);
         params.abort_callback_data = Arc::as_ptr(&cancel).cast_mut().cast();
         adjust(&mut params);
         backend::forget_errors();
+        backend::forget_buffers();
         // SAFETY: the model is valid and kept alive by the Arc below; so is the cancel flag.
         let raw = unsafe { sys::llama_init_from_model(model.raw().as_ptr(), params) };
         let raw = NonNull::new(raw)
             .ok_or_else(|| LlamaError::CreateContext { n_ctx: options.n_ctx, reason: backend::logged_reason() })?;
+        let memory = backend::logged_buffers();
         let tap = NonNull::from(Box::leak(Box::<Tap>::default()));
         // SAFETY: the context is valid.
         let (n_batch, n_ubatch) = unsafe { (sys::llama_n_batch(raw.as_ptr()), sys::llama_n_ubatch(raw.as_ptr())) };
-        Ok(Self { raw, tap, cancel, model: model.clone(), n_batch, n_ubatch })
+        Ok(Self { raw, tap, cancel, model: model.clone(), memory, n_batch, n_ubatch })
     }
 
     /// The model that the context computes with.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
+    }
+
+    /// Memory of the context, as llama.cpp logged it; zero where it did not, or where several contexts were made at once.
+    pub fn memory(&self) -> Memory {
+        self.memory
     }
 
     /// Size of the KV cache in tokens.
@@ -292,10 +300,29 @@ impl Context {
         unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.raw.as_ptr()), false) };
     }
 
-    /// Removes the tokens of a sequence at positions `from..`; whether it could (recurrent models cannot).
+    /// Removes the tokens of a sequence at positions `from..`; whether it could: recurrent models cannot, nor layers with a
+    /// sliding window that have lost what the next token would see.
     pub fn truncate(&mut self, sequence: i32, from: i32) -> bool {
+        // SAFETY: as above, and the model is valid.
+        unsafe {
+            let memory = sys::llama_get_memory(self.raw.as_ptr());
+            let window = sys::llama_model_n_swa(self.model.raw().as_ptr());
+            let first = sys::llama_memory_seq_pos_min(memory, sequence);
+            let has_window = window == 0 || first <= (from - window).max(0);
+            has_window && sys::llama_memory_seq_rm(memory, sequence, from, -1)
+        }
+    }
+
+    /// Lets sequence `to` begin with the tokens of `from` at positions below `until`, in the same cells.
+    pub fn share(&mut self, from: i32, to: i32, until: i32) {
         // SAFETY: as above.
-        unsafe { sys::llama_memory_seq_rm(sys::llama_get_memory(self.raw.as_ptr()), sequence, from, -1) }
+        unsafe { sys::llama_memory_seq_cp(sys::llama_get_memory(self.raw.as_ptr()), from, to, 0, until) };
+    }
+
+    /// Removes a sequence.
+    pub fn forget(&mut self, sequence: i32) {
+        // SAFETY: as above; a whole sequence can always be removed.
+        unsafe { sys::llama_memory_seq_rm(sys::llama_get_memory(self.raw.as_ptr()), sequence, -1, -1) };
     }
 
     /// Whether tokens of one batch see only earlier ones; some models read a picture without this mask.
@@ -347,11 +374,6 @@ impl Drop for Context {
             drop(Box::from_raw(self.tap.as_ptr()));
         }
     }
-}
-
-/// All cores that the process may use.
-fn default_threads() -> u32 {
-    std::thread::available_parallelism().map_or(4, |n| n.get().min(64) as u32)
 }
 
 unsafe extern "C" fn is_cancelled(flag: *mut c_void) -> bool {

@@ -11,22 +11,30 @@ mod backend;
 mod batch;
 mod chunk;
 mod context;
+mod convert;
+mod fit;
+mod mmproj;
 mod model;
 mod quantize;
 mod sampler;
+mod threads;
+mod tower;
 mod vision;
 
 #[cfg(test)]
 mod tests;
 
 pub use attention::LayerMass;
-pub use backend::{Device, devices};
+pub use backend::{Device, Memory, devices};
 pub use batch::{Batch, Position};
 pub use chunk::{Chunk, Chunks, ImageChunk};
 pub use context::{CacheType, Context, ContextOptions, FlashAttention};
+pub use fit::{Budget, Load, Placement, Plan, Wanted, fit, free_memory, gpu_memory};
+pub use mmproj::{QuantizeError, Requantized, quantize_mmproj};
 pub use model::{Model, ModelOptions, Token};
 pub use quantize::quantize;
 pub use sampler::{Sampler, SamplingOptions, log_probability};
+pub use threads::default_threads;
 pub use vision::{Embeddings, ImageTokens, MAX_IMAGE_TOKENS, Vision, VisionOptions};
 
 use std::path::PathBuf;

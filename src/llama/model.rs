@@ -15,7 +15,7 @@ pub type Token = i32;
 /// How a model is loaded.
 #[derive(Default)]
 pub struct ModelOptions {
-    /// Layers kept in device memory (`-ngl`); `None` leaves it to llama.cpp, which offloads all it can.
+    /// Layers kept in device memory (`-ngl`); `None`: all of them, whether they fit or not.
     pub n_gpu_layers: Option<u32>,
     /// Devices to use (`-dev`); empty: all.
     pub devices: Vec<String>,
@@ -91,6 +91,13 @@ impl Model {
     pub fn n_embd_inp(&self) -> usize {
         // SAFETY: the model pointer is valid.
         usize::try_from(unsafe { sys::llama_model_n_embd_inp(self.raw().as_ptr()) }).unwrap_or(0)
+    }
+
+    /// Whether layers carry a state from token to token, which cannot be taken back.
+    pub fn is_recurrent(&self) -> bool {
+        let model = self.raw().as_ptr();
+        // SAFETY: the model pointer is valid.
+        unsafe { sys::llama_model_is_recurrent(model) || sys::llama_model_is_hybrid(model) }
     }
 
     /// Whether generation ends at this token.

@@ -2,7 +2,7 @@
 
 use super::chunk::{Chunks, ImageChunk};
 use super::model::device_indices;
-use super::{FlashAttention, LlamaError, Model, backend};
+use super::{FlashAttention, LlamaError, Model, backend, devices, tower};
 use crate::chat::PromptPart;
 use crate::media::Picture;
 use llama_cpp_sys_2 as sys;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// How an mmproj is loaded.
 #[derive(Debug, Clone, Default)]
 pub struct VisionOptions {
-    /// Threads; `None`: all cores.
+    /// Threads; `None`: all physical cores.
     pub n_threads: Option<u32>,
     /// Device to encode on; `None`: the first GPU if there is one and `use_gpu`.
     pub device: Option<String>,
@@ -24,8 +24,13 @@ pub struct VisionOptions {
     /// Least and most visual tokens of a picture, for models of dynamic resolution; `None`: the model's own. Within 1 and
     /// [`MAX_IMAGE_TOKENS`].
     pub image_tokens: ImageTokens,
+    /// Most tiles of a picture, beside its overview, for models that cut pictures up; 1: the overview alone; `None`: the
+    /// model's own (`patches/0006`).
+    pub max_tiles: Option<u32>,
     /// Flash attention in the encoder; automatic is on wherever the backend has it, which rounds keys and values to 16 bits.
     pub flash_attention: FlashAttention,
+    /// Encode an empty picture at load where a GPU encodes, whose kernels are made then.
+    pub warm_up: bool,
 }
 
 /// Limits on the visual tokens of a picture. They scale it down or up before it is encoded; models that tile or that have
@@ -62,7 +67,7 @@ impl Vision {
         // SAFETY: returns a plain struct.
         let mut params = unsafe { sys::mtmd_context_params_default() };
         params.print_timings = false;
-        params.warmup = false;
+        params.warmup = options.warm_up && !options.cpu_only && devices().iter().any(|device| device.is_gpu);
         params.use_gpu = !options.cpu_only;
         params.flash_attn_type = options.flash_attention.raw();
         if let Some(device) = &options.device {
@@ -73,8 +78,8 @@ impl Vision {
         let limit = |n: Option<u32>| n.map(|n| n.clamp(1, MAX_IMAGE_TOKENS) as i32);
         params.image_min_tokens = limit(options.image_tokens.min).unwrap_or(params.image_min_tokens);
         params.image_max_tokens = limit(options.image_tokens.max).unwrap_or(params.image_max_tokens);
-        let n_threads = options.n_threads.or_else(|| std::thread::available_parallelism().ok().map(|n| n.get() as u32));
-        params.n_threads = n_threads.map_or(params.n_threads, |n| n.clamp(1, 512) as i32);
+        params.image_max_tiles = limit(options.max_tiles).unwrap_or(-1);
+        params.n_threads = options.n_threads.unwrap_or_else(super::default_threads).clamp(1, 512) as i32;
         backend::forget_errors();
         // SAFETY: path and model are valid; the model is kept alive by the Arc.
         let raw = unsafe { sys::mtmd_init_from_file(name.as_ptr(), model.raw().as_ptr(), params) };
@@ -108,7 +113,7 @@ impl Vision {
         parts: &[PromptPart],
         pictures: &[Picture],
         add_special: bool,
-    ) -> Result<Chunks<'_>, LlamaError> {
+    ) -> Result<Chunks, LlamaError> {
         let n_parts = parts.iter().filter(|part| matches!(part, PromptPart::Picture)).count();
         if n_parts != pictures.len() {
             let reason = format!("the prompt has {n_parts} places for pictures, but there are {}", pictures.len());
@@ -173,15 +178,53 @@ impl Vision {
         backend::forget_errors();
         // SAFETY: the chunk belongs to this context (both carry its lifetime).
         let code = unsafe { sys::mtmd_encode_chunk(self.raw.as_ptr(), image.raw()) };
-        // SAFETY: as above; the result is valid until the next encode and copied below.
-        let data = unsafe { sys::mtmd_get_output_embd(self.raw.as_ptr()) };
-        if code != 0 || data.is_null() {
+        if code != 0 {
             return Err(LlamaError::Encode { reason: backend::logged_reason() });
         }
+        self.output(image)
+    }
+
+    /// Whether the vision tower and the projector behind it can run apart on a chunk (`patches/0007`).
+    pub fn has_tower(&self, image: &ImageChunk<'_>) -> bool {
+        // SAFETY: the chunk belongs to this context.
+        unsafe { tower::tower_size(self.raw, image.raw()) > 0 }
+    }
+
+    /// As [`Vision::encode`], and what the tower gave to the projector.
+    ///
+    /// # Errors
+    /// As [`Vision::encode`], also for a model without [`Vision::has_tower`].
+    pub fn encode_with_tower(&self, image: &ImageChunk<'_>) -> Result<(Embeddings, Embeddings), LlamaError> {
+        // SAFETY: the chunk belongs to this context, and encoding is not shared with another thread (`!Sync`).
+        let tower = unsafe { tower::encode_with_tower(self.raw, image.raw())? };
+        let width = tower.len();
+        Ok((self.output(image)?, Embeddings::new(tower, width)))
+    }
+
+    /// Projects what the same tower gave elsewhere for the same picture; equals [`Vision::encode`].
+    ///
+    /// # Errors
+    /// As [`Vision::encode`], also for a tower of another size.
+    pub fn project(&self, image: &ImageChunk<'_>, tower: &Embeddings) -> Result<Embeddings, LlamaError> {
+        // SAFETY: as above.
+        unsafe { tower::encode_from_tower(self.raw, image.raw(), tower.row(0).unwrap_or(&[]))? };
+        self.output(image)
+    }
+
+    fn output(&self, image: &ImageChunk<'_>) -> Result<Embeddings, LlamaError> {
+        // SAFETY: the context is valid; the result is valid until the next encode and copied below.
+        let data = unsafe { sys::mtmd_get_output_embd(self.raw.as_ptr()) };
+        if data.is_null() {
+            return Err(LlamaError::Encode { reason: backend::logged_reason() });
+        }
+        Ok(self.embeddings(image, data))
+    }
+
+    fn embeddings(&self, image: &ImageChunk<'_>, data: *const f32) -> Embeddings {
         let width = self.model.n_embd_inp();
         // SAFETY: libmtmd documents the length as n_embd_inp * n_tokens floats.
         let values = unsafe { slice::from_raw_parts(data, width * image.n_tokens()) }.to_vec();
-        Ok(Embeddings::new(values, width))
+        Embeddings::new(values, width)
     }
 
     pub(super) fn raw(&self) -> NonNull<sys::mtmd_context> {

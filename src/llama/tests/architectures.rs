@@ -148,7 +148,7 @@ fn check_sums(case: &Case, prompt: &Prompt, exported: &[LayerMass]) {
         assert_eq!(*layer, expected);
         let sum = mass.iter().map(|&mass| f64::from(mass)).sum::<f64>() / n_queries as f64;
         let heads = f64::from(heads);
-        let is_right = if case.sinks { sum < 0.9 * heads } else { (sum / heads - 1.0).abs() < 1e-4 };
+        let is_right = if case.sinks { sum < 0.9 * heads } else { (sum / heads - 1.0).abs() < tolerance(1e-4) };
         assert!(is_right, "layer {layer}: {sum} heads");
         let first_seen = if window { (prompt.query_from + 1).saturating_sub(WINDOW as usize) } else { 0 };
         for (entry, &mass) in mass.iter().enumerate() {
@@ -177,7 +177,7 @@ fn check(name: &str, case: &Case) {
         check_sums(case, &first, &exported);
         let n_entries = first.positions().len();
         let distance = distance(&exported, &observer.at(0..n_entries));
-        assert!(distance < 1e-6, "{run}: {distance:e}");
+        assert!(distance < tolerance(1e-6), "{run}: {distance:e}");
         // The cache of a sliding window is window and physical batch, padded to 256 cells.
         let window = case.layers.iter().any(|(_, _, window)| *window);
         assert_eq!(observer.saw_a_cell_written_again(), window && n_entries > 256 && options.n_ubatch < 200, "{run}");
@@ -187,7 +187,7 @@ fn check(name: &str, case: &Case) {
     let flash = alone(case, &model, &first, &ContextOptions { flash_attention: FlashAttention::On, ..small.clone() });
     // What the first reporting layer reads does not depend on flash attention, which rounds K and V to f16.
     let distances = [distance(&flash[..1], &reference[..1]), distance(&flash, &reference)];
-    assert!(distances[0] < 1e-6 && distances[1] < 2e-3, "{name}, flash attention: {distances:?}");
+    assert!(distances[0] < tolerance(1e-6) && distances[1] < tolerance(2e-3), "{name}, flash attention: {distances:?}");
 
     let references = [reference, alone(case, &model, &second, &small)];
     for kv_unified in [true, false] {
@@ -196,7 +196,7 @@ fn check(name: &str, case: &Case) {
         let exported = read(case, &mut context, &[(0, &first), (1, &second)]);
         for (sequence, (exported, reference)) in exported.iter().zip(&references).enumerate() {
             let distance = distance(exported, reference);
-            assert!(distance < 5e-5, "{name}, unified {kv_unified}, sequence {sequence}: {distance:e}");
+            assert!(distance < tolerance(5e-5), "{name}, unified {kv_unified}, sequence {sequence}: {distance:e}");
         }
     }
 }

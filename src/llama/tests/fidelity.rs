@@ -37,7 +37,7 @@ fn vlm(name: &str, options: &ContextOptions) -> Vlm {
     let options = VlmOptions {
         model: models_dir().join(format!("{name}.gguf")),
         mmproj: models_dir().join(format!("mmproj-{name}.gguf")),
-        n_gpu_layers: Some(0),
+        n_gpu_layers: Some(gpu_layers()),
         n_ctx: Some(options.n_ctx),
         context: options.clone(),
         ..VlmOptions::default()
@@ -78,7 +78,7 @@ fn observing_the_guide_changes_no_probability() {
     let scored = vlm.score(&prepared, &kept, &observed.tokens).unwrap();
     assert_eq!(scored.len(), observed.tokens.len());
     for (scored, seen) in scored.iter().zip(&observed.log_probabilities) {
-        assert!((scored - seen).abs() < 1e-3, "{scored} {seen}");
+        assert!((scored - seen).abs() < tolerance(1e-3), "{scored} {seen}");
     }
 }
 
@@ -117,7 +117,7 @@ fn dropping_a_token_equals_masking_it() {
 
         let worst = pruned.iter().zip(&masked).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         // Weights are f16: another order of summation may flip the rounding of an activation.
-        assert!(worst < 5e-3, "{name}: {worst}");
+        assert!(f64::from(worst) < tolerance(5e-3), "{name}: {worst}");
         // And dropping them matters, or the comparison would show nothing.
         let mut context = Context::new(vision.model(), &options()).unwrap();
         let full = read(&mut context, &flat, 0);
@@ -133,10 +133,9 @@ fn a_pruned_run_reads_exactly_the_selected_rows_at_their_positions() {
     let question = flat.question();
     let rows = question - flat.visual.len();
     let mut context = Context::new(vision.model(), &options()).unwrap();
-    decode(&mut context, &flat.entries[..rows], 0, usize::MAX);
-    let pruned: Vec<_> = kept().iter().map(|&index| flat.entries[rows + index].clone()).collect();
-    decode(&mut context, &pruned, 0, usize::MAX);
-    let by_hand = decode(&mut context, &flat.entries[question..], 0, usize::MAX);
+    let pruned = kept().into_iter().map(|index| &flat.entries[rows + index]);
+    let entries = flat.entries[..rows].iter().chain(pruned).chain(&flat.entries[question..]);
+    let by_hand = decode(&mut context, &entries.cloned().collect::<Vec<_>>(), 0, usize::MAX);
 
     let mut vlm = vlm("target", &options());
     let messages = [Message::user_with_pictures(1, QUESTION)];

@@ -15,7 +15,7 @@ pub struct Seen {
 pub fn look(vision: &Vision, picture: &Picture, encode: bool) -> Vec<Seen> {
     let pictures = std::slice::from_ref(picture);
     let chunks = vision.tokenize(&[PromptPart::Picture], pictures, true).unwrap();
-    let chunks = chunks.iter().unwrap();
+    let chunks = chunks.iter(vision).unwrap();
     let images = chunks.iter().filter_map(|chunk| if let Chunk::Image(image) = chunk { Some(image) } else { None });
     let see = |image: &crate::llama::ImageChunk<'_>| {
         let places = image.places(picture);
@@ -160,7 +160,7 @@ fn levels_and_pictures_are_told_apart() {
     let parts = [PromptPart::Picture, PromptPart::Text("and".to_owned()), PromptPart::Picture];
     let chunks = vision.tokenize(&parts, &pictures, true).unwrap();
     let mut found = Vec::new();
-    for chunk in chunks.iter().unwrap() {
+    for chunk in chunks.iter(&vision).unwrap() {
         if let Chunk::Image(image) = chunk {
             let place = image.places(&pictures[image.picture()])[0].unwrap();
             assert_eq!(place.picture, image.picture());

@@ -20,8 +20,19 @@ pub fn models_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models")
 }
 
+/// No layer on a GPU, so that every machine computes alike, unless `SGL_TEST_GPU_LAYERS` says how many.
+pub fn gpu_layers() -> u32 {
+    std::env::var("SGL_TEST_GPU_LAYERS").map_or(0, |layers| layers.parse().unwrap())
+}
+
+/// How far apart results may be that a CPU has within `limit`: a GPU multiplies with 10 bits of mantissa (F16, TF32), and
+/// other numbers of rows with other kernels.
+pub fn tolerance(limit: f64) -> f64 {
+    if gpu_layers() == 0 { limit } else { limit.max(1e-2) }
+}
+
 pub fn load_model(name: &str) -> Arc<Model> {
-    let options = ModelOptions { n_gpu_layers: Some(0), ..ModelOptions::default() };
+    let options = ModelOptions { n_gpu_layers: Some(gpu_layers()), ..ModelOptions::default() };
     Model::load(&models_dir().join(format!("{name}.gguf")), options).unwrap()
 }
 
@@ -30,7 +41,7 @@ pub fn load_draft(draft: Draft) -> Arc<Model> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model.gguf");
     draft.file.save(&path).unwrap();
-    Model::load(&path, ModelOptions { n_gpu_layers: Some(0), ..ModelOptions::default() }).unwrap()
+    Model::load(&path, ModelOptions { n_gpu_layers: Some(gpu_layers()), ..ModelOptions::default() }).unwrap()
 }
 
 pub fn load_vision(name: &str) -> Vision {
@@ -38,7 +49,8 @@ pub fn load_vision(name: &str) -> Vision {
 }
 
 pub fn load_vision_with(name: &str, flash_attention: FlashAttention) -> Vision {
-    let options = VisionOptions { cpu_only: true, n_threads: Some(1), flash_attention, ..VisionOptions::default() };
+    let cpu_only = gpu_layers() == 0;
+    let options = VisionOptions { cpu_only, n_threads: Some(1), flash_attention, ..VisionOptions::default() };
     Vision::load(&models_dir().join(format!("mmproj-{name}.gguf")), &load_model(name), &options).unwrap()
 }
 
@@ -47,7 +59,7 @@ pub fn picture() -> Picture {
 }
 
 /// The demo pair's prompt around one picture.
-pub fn chunks(vision: &Vision) -> Chunks<'_> {
+pub fn chunks(vision: &Vision) -> Chunks {
     use crate::chat::PromptPart::{Picture, Text};
     let before = Text("<|im_start|>user\n".to_owned());
     let after = Text(format!("{QUESTION}<|im_end|>\n<|im_start|>assistant\n"));
@@ -70,7 +82,7 @@ pub enum Input {
 pub fn flat(vision: &Vision) -> Flat {
     let chunks = chunks(vision);
     let mut flat = Flat { entries: Vec::new(), visual: Vec::new(), end: 0 };
-    for chunk in chunks.iter().unwrap() {
+    for chunk in chunks.iter(vision).unwrap() {
         match chunk {
             Chunk::Text(tokens) => {
                 for &token in tokens {

@@ -7,4 +7,5 @@ mod families;
 mod fidelity;
 mod geometry;
 mod harness;
+mod tower;
 mod transformers;

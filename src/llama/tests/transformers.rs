@@ -1,6 +1,6 @@
 //! Our path against Hugging Face `transformers` on equal random weights; `fidelity/README.md` says what was computed there.
 
-use super::harness::options;
+use super::harness::{gpu_layers, options, tolerance};
 use crate::chat::ChatTemplate;
 use crate::guidance::{Consistency, Kept, Policy, Retain, confidence};
 use crate::llama::{CacheType, Chunk, ContextOptions, FlashAttention, Model, ModelOptions, Vision, VisionOptions};
@@ -105,14 +105,14 @@ impl Run {
 /// Runs a check on every case, without and with flash attention, always with an F32 cache.
 fn for_each_run(role: Role, check: impl Fn(&Run, &mut Vlm, &Prepared)) {
     // Flash attention rounds K and V to F16, whatever the cache holds (`llm_graph_context::build_attn_mha`).
-    for (flash_attention, tolerance) in [(FlashAttention::Off, 1e-4), (FlashAttention::On, 5e-2)] {
+    for (flash_attention, tolerance) in [(FlashAttention::Off, tolerance(1e-4)), (FlashAttention::On, 5e-2)] {
         for family in FAMILIES {
             let context =
                 ContextOptions { flash_attention, cache_k: CacheType::F32, cache_v: CacheType::F32, ..options() };
             let options = VlmOptions {
                 model: text_path(family, if role == Role::Guide { "guide.gguf" } else { "target.gguf" }),
                 mmproj: path(family, "mmproj.gguf"),
-                n_gpu_layers: Some(0),
+                n_gpu_layers: Some(gpu_layers()),
                 context,
                 ..VlmOptions::default()
             };
@@ -134,16 +134,16 @@ fn wide(values: &[f32]) -> Vec<f64> {
 #[test]
 fn prompts_have_the_same_tokens_and_positions() {
     for family in FAMILIES {
-        let model_options = ModelOptions { n_gpu_layers: Some(0), ..ModelOptions::default() };
+        let model_options = ModelOptions { n_gpu_layers: Some(gpu_layers()), ..ModelOptions::default() };
         let model = Model::load(&text_path(family, "guide.gguf"), model_options).unwrap();
-        let vision_options = VisionOptions { cpu_only: true, ..VisionOptions::default() };
+        let vision_options = VisionOptions { cpu_only: gpu_layers() == 0, ..VisionOptions::default() };
         let vision = Vision::load(&path(family, "mmproj.gguf"), &model, &vision_options).unwrap();
         let template = ChatTemplate::new(&model.chat_template().unwrap(), "", "").unwrap();
         for case in cases(family) {
             let parts = template.render(&question(None, case.pictures.len(), &case.question), true).unwrap();
             let chunks = vision.tokenize(&parts, &case.pictures(family), true).unwrap();
             let (mut prompt, mut positions, mut end) = (Vec::new(), Vec::new(), 0);
-            for chunk in chunks.iter().unwrap() {
+            for chunk in chunks.iter(&vision).unwrap() {
                 match chunk {
                     Chunk::Text(tokens) => {
                         prompt.extend(tokens.iter().copied().map(Some));

@@ -1,6 +1,6 @@
 //! One family's pair, prompts for it, and reading them by hand.
 
-use super::super::harness::{Input, QUESTION, add};
+use super::super::harness::{Input, QUESTION, add, gpu_layers};
 use super::{Outcome, text};
 use crate::chat::{ChatTemplate, Message};
 use crate::fixtures::{self, Family, FixturePair, Shape, VisionShape};
@@ -104,7 +104,7 @@ impl Case {
         let options = VlmOptions {
             model: self.pair.model.clone(),
             mmproj: self.pair.mmproj.clone(),
-            n_gpu_layers: Some(0),
+            n_gpu_layers: Some(gpu_layers()),
             n_ctx: Some(options.n_ctx),
             context: options.clone(),
             ..VlmOptions::default()
@@ -117,13 +117,14 @@ impl Case {
     }
 
     pub fn vision_with(&self, flash_attention: FlashAttention) -> Outcome<Vision> {
-        let options = ModelOptions { n_gpu_layers: Some(0), ..ModelOptions::default() };
+        let options = ModelOptions { n_gpu_layers: Some(gpu_layers()), ..ModelOptions::default() };
         let model = Model::load(&self.pair.model, options).map_err(text)?;
-        let options = VisionOptions { n_threads: Some(1), cpu_only: true, flash_attention, ..VisionOptions::default() };
+        let cpu_only = gpu_layers() == 0;
+        let options = VisionOptions { n_threads: Some(1), cpu_only, flash_attention, ..VisionOptions::default() };
         Vision::load(&self.pair.mmproj, &model, &options).map_err(text)
     }
 
-    pub fn chunks<'a>(&self, vision: &'a Vision, pictures: &[Picture]) -> Outcome<Chunks<'a>> {
+    pub fn chunks(&self, vision: &Vision, pictures: &[Picture]) -> Outcome<Chunks> {
         let (bos, eos) = vision.model().bos_eos();
         let template = vision.model().chat_template().ok_or("no template")?;
         let template = ChatTemplate::new(&template, &bos, &eos).map_err(text)?;
@@ -134,7 +135,7 @@ impl Case {
 
     pub fn prompt(&self, vision: &Vision, pictures: &[Picture]) -> Outcome<Prompt> {
         let mut prompt = Prompt { pieces: Vec::new(), visual: Vec::new(), end: 0 };
-        for chunk in self.chunks(vision, pictures)?.iter().map_err(text)? {
+        for chunk in self.chunks(vision, pictures)?.iter(vision).map_err(text)? {
             match chunk {
                 Chunk::Text(tokens) => {
                     let entry = |(&token, t)| (Input::Token(token), Position::sequential(t));

@@ -1,6 +1,6 @@
 //! Reading, pruning and exporting against libmtmd, masks and the softmax itself.
 
-use super::super::harness::{Observer, QUESTION, distance};
+use super::super::harness::{Observer, QUESTION, distance, tolerance};
 use super::case::{Case, Dropped, Prompt, context_for, exact, options};
 use super::{Outcome, is_recurrent, text};
 use crate::chat::Message;
@@ -29,6 +29,7 @@ pub fn relative(left: &[f32], right: &[f32]) -> f32 {
 }
 
 pub fn below(what: &str, value: f32, limit: f32) -> Outcome {
+    let limit = tolerance(f64::from(limit)) as f32;
     if value < limit { Ok(()) } else { Err(format!("{what} is {value:e}, not below {limit:e}")) }
 }
 

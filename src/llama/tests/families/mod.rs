@@ -3,6 +3,7 @@
 mod case;
 mod checks;
 mod places;
+mod quantized;
 
 use self::case::{Case, Dropped, exact};
 use crate::fixtures::{FAMILIES, Family};

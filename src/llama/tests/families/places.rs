@@ -1,13 +1,13 @@
 //! Where a family's visual tokens lie, and importance carried to and from other families.
 
 use super::super::geometry::{check_dots, check_tiling, look, spots};
-use super::super::harness::QUESTION;
+use super::super::harness::{QUESTION, gpu_layers};
 use super::case::Case;
 use super::{Outcome, text};
 use crate::chat::Message;
 use crate::fixtures::Family;
 use crate::geometry::Level;
-use crate::guidance::{Evidence, Policy, Retain, top};
+use crate::guidance::{Evidence, Policy, Retain, Tiles, top};
 use crate::pipeline::{Pipeline, Request};
 use crate::vlm::VlmOptions;
 
@@ -62,7 +62,7 @@ fn guides(guide: &Case, target: &Case) -> Outcome {
     let options = |case: &Case| VlmOptions {
         model: case.pair.model.clone(),
         mmproj: case.pair.mmproj.clone(),
-        n_gpu_layers: Some(0),
+        n_gpu_layers: Some(gpu_layers()),
         context: super::case::options(),
         ..VlmOptions::default()
     };
@@ -72,6 +72,7 @@ fn guides(guide: &Case, target: &Case) -> Outcome {
     let request = Request {
         retain: Some(retain),
         picture_floor: 0.0,
+        tiles: Tiles::ANY,
         exit: None,
         n_predict: 4,
         ..Request::new(vec![Message::user_with_pictures(2, QUESTION)], pictures)
