@@ -90,19 +90,33 @@ impl File {
 /// # Errors
 /// What the system says; nothing is left behind then.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_atomically_with(path, |file| file.write_all(bytes))
+}
+
+/// The same for what is made while it is written.
+///
+/// # Errors
+/// What the system or `make` says; nothing is left behind then.
+pub fn write_atomically_with<T, E: From<io::Error>>(
+    path: &Path,
+    make: impl FnOnce(&mut fs::File) -> Result<T, E>,
+) -> Result<T, E> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
     let part = path.with_file_name(name);
     let write = || {
         let mut file = fs::File::create_new(&part)?;
-        file.write_all(bytes)?;
+        let made = make(&mut file)?;
         file.sync_all()?;
-        fs::rename(&part, path)
+        fs::rename(&part, path)?;
+        Ok(made)
     };
     write().inspect_err(|_| drop(fs::remove_file(&part)))
 }
 
-fn cache_dirs() -> Vec<PathBuf> {
+/// Folders for what can be made again, the first that can be written being the one: `SGL_CACHE`, or the user's cache folder and
+/// the folder for temporary files.
+pub fn cache_dirs() -> Vec<PathBuf> {
     if let Some(dir) = std::env::var_os("SGL_CACHE").filter(|dir| !dir.is_empty()) {
         return vec![dir.into()];
     }

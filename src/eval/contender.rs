@@ -1,6 +1,6 @@
 //! What is compared: policies, their baselines, and what they need.
 
-use crate::guidance::{Policy, Retain};
+use crate::guidance::{Policy, Retain, Tiles};
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,13 +9,17 @@ const DEFAULT_DRAWS: u32 = 3;
 
 /// One way to choose what the target reads.
 ///
-/// Text forms: `none`, `random:DRAWS`, `target-layer:N`, `oracle`, `lowres`, and those of [`Policy`] but `random`.
+/// Text forms: `none`, `random:DRAWS`, `target-layer:N`, `oracle`, `lowres`, `global+tiles:LOSS`, and those of [`Policy`] but
+/// `random`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Contender {
     /// The target reads everything: what all others are compared with.
     Unpruned,
     /// A policy of [`crate::guidance`], as a run uses it.
     Policy(Policy),
+    /// [`Policy::Global`], its tokens moved into fewer tiles as long as this share of the importance is not lost
+    /// ([`Tiles::Loss`]).
+    Gathered(f64),
     /// [`Policy::Random`], the mean of so many draws, other ones for every sample.
     Random(u32),
     /// FastV's ranking: what the target's own layer `N` put on the visual tokens from the question. The paper prunes
@@ -32,6 +36,7 @@ impl Contender {
     pub fn needs_guide(self) -> bool {
         match self {
             Self::Policy(policy) => policy.needs_attention(Retain::Share(0.5)),
+            Self::Gathered(_) => true,
             _ => false,
         }
     }
@@ -67,7 +72,7 @@ impl Contender {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error(
     "policy {0:?} is not understood; use none, global, layer:N, target-layer:N, oracle, random:DRAWS, uniform, lowres, \
-     diversity, global+diversity:WEIGHT or global+debias"
+     diversity, global+diversity:WEIGHT, global+debias or global+tiles:LOSS"
 )]
 pub struct ContenderText(String);
 
@@ -84,6 +89,10 @@ impl FromStr for Contender {
             ("random", Some(draws)) => {
                 draws.parse().ok().filter(|draws| (1..=100).contains(draws)).map(Self::Random).ok_or_else(error)
             }
+            ("global+tiles", Some(loss)) => match loss.parse() {
+                Ok(Tiles::Loss(loss)) => Ok(Self::Gathered(loss)),
+                _ => Err(error()),
+            },
             ("target-layer", Some(layer)) => layer.parse().map(Self::TargetLayer).map_err(|_| error()),
             _ => text.parse().map(Self::Policy).map_err(|_| error()),
         }
@@ -95,6 +104,7 @@ impl fmt::Display for Contender {
         match self {
             Self::Unpruned => formatter.write_str("none"),
             Self::Policy(policy) => policy.fmt(formatter),
+            Self::Gathered(loss) => write!(formatter, "global+tiles:{loss}"),
             Self::Random(draws) => write!(formatter, "random:{draws}"),
             Self::TargetLayer(layer) => write!(formatter, "target-layer:{layer}"),
             Self::Oracle => formatter.write_str("oracle"),
@@ -109,13 +119,32 @@ mod tests {
 
     #[test]
     fn text_forms() {
-        for text in
-            ["none", "global", "layer:3", "target-layer:2", "oracle", "random:5", "uniform", "lowres", "diversity"]
-        {
+        for text in [
+            "none",
+            "global",
+            "layer:3",
+            "target-layer:2",
+            "oracle",
+            "random:5",
+            "uniform",
+            "lowres",
+            "diversity",
+            "global+tiles:0.05",
+        ] {
             assert_eq!(text.parse::<Contender>().unwrap().to_string(), text);
         }
         assert_eq!("random".parse(), Ok(Contender::Random(3)));
-        for text in ["", "random:0", "random:x", "target-layer", "target-layer:-1", "none:1", "fastest"] {
+        for text in [
+            "",
+            "random:0",
+            "random:x",
+            "target-layer",
+            "target-layer:-1",
+            "none:1",
+            "fastest",
+            "global+tiles:1",
+            "global+tiles:3tiles",
+        ] {
             assert!(text.parse::<Contender>().is_err(), "{text}");
         }
     }
@@ -126,7 +155,7 @@ mod tests {
             let contender: Contender = text.parse().unwrap();
             (contender.needs_guide(), contender.needs_own_attention())
         };
-        for text in ["global", "layer:1", "global+diversity", "global+debias"] {
+        for text in ["global", "layer:1", "global+diversity", "global+debias", "global+tiles:5%"] {
             assert_eq!(needs(text), (true, false), "{text}");
         }
         for text in ["none", "uniform", "random:2", "lowres", "diversity"] {

@@ -64,13 +64,16 @@ pub struct Run {
     pub draw: u32,
     /// Visual tokens that were read.
     pub kept: usize,
+    /// Tiles that hold any of them.
+    #[serde(default)]
+    pub tiles: usize,
     /// The answer.
     pub answer: String,
     /// Score of it; `None` until a judge has spoken.
     pub score: Option<f64>,
     /// Ranking, beyond the attention.
     pub select_ms: f64,
-    /// The vision encoder.
+    /// The vision encoder: of the tiles that are needed, in proportion to the time for all of them.
     pub encode_ms: f64,
     /// Reading the prompt.
     pub prefill_ms: f64,

@@ -7,6 +7,7 @@
 //! | attention of a single layer (first insight, FastV) | [`Importance::layer`], [`Policy::Layer`] |
 //! | retention ratio | [`Retain`], [`Retain::budget`] |
 //! | SGP: keep the most attended visual tokens, in prompt order | [`top`], [`Policy::select`] |
+//! | beyond it: fewer tiles to encode | [`gather`] |
 //! | beyond it: diversity, habits of attention | [`Policy::GlobalDiversity`], [`Policy::GlobalDebias`], [`Evidence`] |
 //! | SEE: confidence of the guide's answer | [`confidence`] |
 //! | SEE: consistency of that answer under pruning | [`Consistency::of`] |
@@ -19,6 +20,7 @@ mod importance;
 mod policy;
 mod retain;
 mod share;
+mod tiles;
 
 pub use evidence::Evidence;
 pub use exit::{Consistency, ExitDecision, cannot_exit, confidence};
@@ -26,6 +28,7 @@ pub use importance::Importance;
 pub use policy::{Kept, Policy};
 pub use retain::{Retain, ranking, top};
 pub use share::{DEFAULT_PICTURE_FLOOR, first_of_each};
+pub use tiles::{Gathered, Layout, Tiles, gather};
 
 /// What can be wrong with the inputs of the algorithm.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

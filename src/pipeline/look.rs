@@ -4,7 +4,6 @@ use super::trace::Trace;
 use super::{Event, ExitOptions, GuideReport, PipelineError, Request, Result, in_guide};
 use crate::geometry::Place;
 use crate::guidance::{ExitDecision, Importance, Kept, Policy, cannot_exit, confidence};
-use crate::llama::SamplingOptions;
 use crate::timing::{Phase, ms_since};
 use crate::vlm::{Generation, GenerationOptions, Prepared, Vlm, VlmError};
 use std::time::Instant;
@@ -17,12 +16,13 @@ pub(super) struct Look {
 
 impl Look {
     pub fn take(guide: &mut Vlm, request: &Request, trace: &mut Trace<'_>) -> std::result::Result<Self, VlmError> {
-        let prepared = trace.prepare(guide, request, Phase::GuideEncode)?;
-        let sampling = SamplingOptions::default();
-        let options = GenerationOptions { n_predict: request.n_predict, sampling, observe: true };
-        let kept = Kept::all(prepared.prompt.n_visual());
+        let mut prepared = guide.read(&request.messages, &request.pictures)?;
+        let all = Kept::all(prepared.prompt.n_visual());
+        trace.encode(guide, &mut prepared, &all, Phase::GuideEncode)?;
+        let Request { n_predict, ignore_end, .. } = *request;
+        let options = GenerationOptions { n_predict, ignore_end, observe: true, ..GenerationOptions::default() };
         let phases = [Phase::GuidePrefill, Phase::GuideDecode];
-        let generation = trace.answer(guide, &prepared, &kept, &options, phases)?;
+        let generation = trace.answer(guide, &prepared, &all, &options, phases)?;
         Ok(Self { prepared, generation })
     }
 
@@ -36,7 +36,8 @@ impl Look {
     }
 
     pub fn report(&self) -> GuideReport {
-        GuideReport { answer: self.generation.text.clone(), tokens: self.generation.tokens.len() }
+        let Generation { text, tokens, n_held, .. } = &self.generation;
+        GuideReport { answer: text.clone(), tokens: tokens.len(), held_tokens: *n_held }
     }
 
     /// SEE. The consistency pass is spared when no outcome of it could lead to an exit.

@@ -11,8 +11,10 @@ mod request;
 mod selection;
 mod trace;
 
-pub use report::{GuideReport, ModelNames, PictureReport, Report, Source, VisualReport};
-pub use request::{DEFAULT_CONSISTENCY_RETAIN, DEFAULT_EXIT_THRESHOLD, DEFAULT_RETAIN, ExitOptions, Request};
+pub use report::{GuideReport, ModelNames, PictureReport, Report, Source, TileReport, VisualReport};
+pub use request::{
+    DEFAULT_CONSISTENCY_RETAIN, DEFAULT_EXIT_THRESHOLD, DEFAULT_RETAIN, DEFAULT_TILES, ExitOptions, Request,
+};
 pub use selection::{Attention, Selection};
 pub use trace::Event;
 
@@ -90,8 +92,11 @@ impl Pipeline {
             Vlm::load(role, options, move |share| progress(role, share))
                 .map_err(|source| PipelineError::Vlm { role, source })
         };
-        let guide = guide.map(|options| load(Role::Guide, options)).transpose()?;
-        let target = load(Role::Target, target)?;
+        let mut guide = guide.map(|options| load(Role::Guide, options)).transpose()?;
+        let mut target = load(Role::Target, target)?;
+        if let Some(guide) = &mut guide {
+            guide.share_tower(&mut target).map_err(in_target)?;
+        }
         Ok(Self { guide, target, cancel })
     }
 
@@ -120,8 +125,9 @@ impl Pipeline {
     pub fn run(&mut self, request: &Request, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
         request.check()?;
         self.cancel.store(false, Ordering::Relaxed);
+        self.target.forget_towers();
         let start = Instant::now();
-        let mut trace = Trace { timings: Timings::default(), n_encoded: 0, n_reused: 0, on_event };
+        let mut trace = Trace { timings: Timings::default(), n_encoded: 0, n_reused: 0, n_projected: 0, on_event };
         let retain = request.retain.unwrap_or(Retain::Share(1.0));
         let needed = request.always_guide || request.exit.is_some() || request.policy.needs_attention(retain);
         let guide = self.guide.as_mut().filter(|_| !request.pictures.is_empty());
@@ -137,20 +143,35 @@ impl Pipeline {
 
         let select = |read: &Prepared, look: Option<&Look>| Selection::make(request, read, look.map(Look::seen));
         let exited = look.as_ref().filter(|_| exit.is_some_and(|exit| exit.exited));
-        let (source, generation, kept, selection);
+        let (source, generation, kept, selection, tiles);
         if let Some(look) = exited {
             source = Source::Guide;
             selection = select(&look.prepared, Some(look))?;
+            tiles = TileReport::of(&look.prepared.prompt, &Selection::of_all(&look.prepared.prompt));
             (trace.on_event)(Event::Text(&look.generation.text));
             kept = Kept::all(selection.places.len());
             generation = look.generation.clone();
         } else {
-            let prepared = trace.prepare(&mut self.target, request, Phase::TargetEncode).map_err(in_target)?;
+            let target = &mut self.target;
+            let mut prepared = target.read(&request.messages, &request.pictures).map_err(in_target)?;
+            if guided && request.policy.needs_embeddings(retain) {
+                let all = Kept::all(prepared.prompt.n_visual());
+                trace.encode(target, &mut prepared, &all, Phase::TargetEncode).map_err(in_target)?;
+            }
             source = Source::Target;
             selection = if guided { select(&prepared, look.as_ref())? } else { Selection::of_all(&prepared.prompt) };
             kept = selection.kept.clone();
-            let sampling = request.sampling.clone();
-            let options = GenerationOptions { n_predict: request.n_predict, sampling, observe: false };
+            // Tiles that hold nothing to be read are never encoded.
+            trace.encode(target, &mut prepared, &kept, Phase::TargetEncode).map_err(in_target)?;
+            tiles = TileReport::of(&prepared.prompt, &selection);
+            let guess = look.as_ref().filter(|_| request.draft).map(|look| look.generation.text.as_str());
+            let options = GenerationOptions {
+                n_predict: request.n_predict,
+                sampling: request.sampling.clone(),
+                draft: guess.map(|text| target.model().tokenize(text)).unwrap_or_default(),
+                ignore_end: request.ignore_end,
+                ..GenerationOptions::default()
+            };
             let phases = [Phase::TargetPrefill, Phase::TargetDecode];
             generation = trace.answer(&mut self.target, &prepared, &kept, &options, phases).map_err(in_target)?;
         }
@@ -166,13 +187,17 @@ impl Pipeline {
                 kept: kept.len(),
                 retain: kept.share(),
                 pictures: selection.counts(&kept),
+                tiles,
                 encoded: trace.n_encoded,
                 reused: trace.n_reused,
+                projected: trace.n_projected,
                 kept_indices: kept.indices().to_vec(),
             },
             guide: look.as_ref().map(Look::report),
             timings_ms: trace.timings,
             prompt_tokens: generation.n_prompt,
+            held_tokens: generation.n_held,
+            draft: (generation.draft.offered > 0).then_some(generation.draft),
             generated_tokens: generation.tokens.len(),
             models: ModelNames { guide: self.guide.as_ref().map(file_name), target: file_name(&self.target) },
         };

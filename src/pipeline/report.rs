@@ -1,8 +1,9 @@
 //! What users see of an answered request.
 
+use super::Selection;
 use crate::guidance::ExitDecision;
 use crate::timing::Timings;
-use crate::vlm::Finish;
+use crate::vlm::{DraftReport, Finish, Prompt};
 use serde::Serialize;
 
 /// Which model's answer is final.
@@ -26,12 +27,34 @@ pub struct VisualReport {
     pub retain: f64,
     /// The same for each picture.
     pub pictures: Vec<PictureReport>,
+    /// Tiles, whole pictures among them.
+    pub tiles: TileReport,
     /// Pictures and tiles that the vision encoders of both models read for this request.
     pub encoded: usize,
     /// Pictures and tiles whose encoder output was still there from an earlier one.
     pub reused: usize,
-    /// Which ones, sorted.
+    /// Pictures and tiles of the target that only had to be projected, since the guide has the same vision tower.
+    pub projected: usize,
+    /// The visual tokens that were read, sorted.
     pub kept_indices: Vec<usize>,
+}
+
+/// Tiles that the answering model saw. A whole picture that is not cut is one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TileReport {
+    /// Tiles of the prompt.
+    pub all: usize,
+    /// How many of them it needed.
+    pub needed: usize,
+    /// Share of the importance on the best visual tokens that was given up to need no more.
+    pub lost: f64,
+}
+
+impl TileReport {
+    pub(super) fn of(prompt: &Prompt, selection: &Selection) -> Self {
+        let needed = prompt.needed(&selection.kept);
+        Self { all: needed.len(), needed: needed.iter().filter(|&&needed| needed).count(), lost: selection.lost }
+    }
 }
 
 /// What the answering model read of one picture.
@@ -50,6 +73,8 @@ pub struct GuideReport {
     pub answer: String,
     /// Generated tokens, the end token included.
     pub tokens: usize,
+    /// Prompt tokens that were still in its KV cache.
+    pub held_tokens: usize,
 }
 
 /// File names of the models.
@@ -80,6 +105,10 @@ pub struct Report {
     pub timings_ms: Timings,
     /// Prompt tokens that the answering model read, text and visual.
     pub prompt_tokens: usize,
+    /// How many of them were still in its KV cache.
+    pub held_tokens: usize,
+    /// What became of the guide's answer as a draft; `None` where it was not used.
+    pub draft: Option<DraftReport>,
     /// Tokens of the final answer, the end token included.
     pub generated_tokens: usize,
     /// Who they are.

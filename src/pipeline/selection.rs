@@ -2,7 +2,7 @@
 
 use super::{PictureReport, Request, Result};
 use crate::geometry::{Carry, Place, picture_sizes};
-use crate::guidance::{Evidence, Importance, Kept, Retain};
+use crate::guidance::{Evidence, Gathered, Importance, Kept, Retain};
 use crate::vlm::{Prepared, Prompt};
 
 /// Attention on the visual tokens of a model.
@@ -27,6 +27,8 @@ pub struct Selection {
     pub tiles: Vec<Place>,
     /// The guide's attention carried over to them, if it ran.
     pub importance: Option<Importance>,
+    /// Share of the importance of the best tokens that was given up to encode fewer tiles.
+    pub lost: f64,
 }
 
 impl Selection {
@@ -50,12 +52,18 @@ impl Selection {
         let evidence =
             Evidence { importance: importance.as_ref(), embeddings: rows.as_deref(), expected: expected.as_deref() };
         let kept = policy.select_of(&picture_sizes(places), evidence, retain, *picture_floor)?;
-        Ok(Self { kept, importance, ..Self::of_all(&prepared.prompt) })
+        let Gathered { kept, lost } = match &importance {
+            Some(importance) if policy.needs_attention(retain) => {
+                prepared.prompt.gather(kept, &importance.global(), request.tiles)
+            }
+            _ => Gathered { kept, lost: 0.0 },
+        };
+        Ok(Self { kept, importance, lost, ..Self::of_all(&prepared.prompt) })
     }
 
     pub(super) fn of_all(prompt: &Prompt) -> Self {
         let places = prompt.places().to_vec();
-        Self { kept: Kept::all(places.len()), places, tiles: prompt.tiles(), importance: None }
+        Self { kept: Kept::all(places.len()), places, tiles: prompt.tiles(), importance: None, lost: 0.0 }
     }
 
     pub(super) fn counts(&self, kept: &Kept) -> Vec<PictureReport> {

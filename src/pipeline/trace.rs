@@ -1,6 +1,5 @@
 //! What happens while a request runs, and how long it takes.
 
-use super::Request;
 use crate::guidance::Kept;
 use crate::timing::{Phase, Timings};
 use crate::vlm::{Generation, GenerationOptions, Prepared, Vlm, VlmError};
@@ -23,27 +22,33 @@ pub(super) struct Trace<'a> {
     pub timings: Timings,
     pub n_encoded: usize,
     pub n_reused: usize,
+    pub n_projected: usize,
     pub on_event: &'a mut dyn FnMut(Event<'_>),
 }
 
 impl Trace<'_> {
-    pub fn prepare(
+    /// Encodes what the kept tokens need.
+    pub fn encode(
         &mut self,
         vlm: &mut Vlm,
-        request: &Request,
+        prepared: &mut Prepared,
+        kept: &Kept,
         phase: Phase,
-    ) -> std::result::Result<Prepared, VlmError> {
-        if !request.pictures.is_empty() {
+    ) -> std::result::Result<(), VlmError> {
+        if prepared.n_images() > 0 {
             (self.on_event)(Event::Phase(phase));
         }
-        let progress = |done, all| (self.on_event)(Event::Progress { phase, done, all });
-        let prepared = vlm.prepare(&request.messages, &request.pictures, progress)?;
-        self.n_encoded += prepared.n_encoded;
-        self.n_reused += prepared.n_reused;
+        let counts = |prepared: &Prepared| [prepared.n_encoded, prepared.n_reused, prepared.n_projected];
+        let before = counts(prepared);
+        vlm.encode(prepared, kept, |done, all| (self.on_event)(Event::Progress { phase, done, all }))?;
+        let sums = [&mut self.n_encoded, &mut self.n_reused, &mut self.n_projected];
+        for ((sum, after), before) in sums.into_iter().zip(counts(prepared)).zip(before) {
+            *sum += after - before;
+        }
         if let Some(ms) = prepared.encode_ms {
             self.timings.set(phase, ms);
         }
-        Ok(prepared)
+        Ok(())
     }
 
     /// The target's text is the final answer's and is passed on as it comes.

@@ -3,7 +3,8 @@
 use crate::llama::Embeddings;
 use crate::media::ContentId;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex};
 
 /// One image chunk of one picture. Model, projector and token budget are those of the [`super::Vlm`] that owns the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,20 +17,23 @@ pub(super) struct Key {
 }
 
 /// Least recently used outputs go first when the bytes run out.
-#[derive(Debug, Default)]
-pub(super) struct EncoderCache {
+#[derive(Debug)]
+pub(super) struct EncoderCache<K = Key> {
     max_bytes: usize,
     n_bytes: usize,
     clock: u64,
-    entries: HashMap<Key, (Arc<Embeddings>, u64)>,
+    entries: HashMap<K, (Arc<Embeddings>, u64)>,
 }
 
-impl EncoderCache {
+/// What vision towers gave, by the pixels they saw, for all projectors behind the same tower.
+pub(super) type Towers = Arc<Mutex<EncoderCache<u64>>>;
+
+impl<K: Copy + Eq + Hash> EncoderCache<K> {
     pub fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, ..Self::default() }
+        Self { max_bytes, n_bytes: 0, clock: 0, entries: HashMap::new() }
     }
 
-    pub fn get(&mut self, key: &Key) -> Option<Arc<Embeddings>> {
+    pub fn get(&mut self, key: &K) -> Option<Arc<Embeddings>> {
         self.clock += 1;
         let (embeddings, used) = self.entries.get_mut(key)?;
         *used = self.clock;
@@ -37,7 +41,7 @@ impl EncoderCache {
     }
 
     /// Keeps an output, unless it alone is too large.
-    pub fn insert(&mut self, key: Key, embeddings: Arc<Embeddings>) {
+    pub fn insert(&mut self, key: K, embeddings: Arc<Embeddings>) {
         let n_bytes = embeddings.n_bytes();
         if n_bytes > self.max_bytes {
             return;
@@ -105,7 +109,7 @@ mod tests {
 
     #[test]
     fn without_bytes_nothing_is_kept() {
-        let mut cache = EncoderCache::default();
+        let mut cache = EncoderCache::new(0);
         cache.insert(key(0), rows());
         assert!(cache.get(&key(0)).is_none());
     }

@@ -4,22 +4,30 @@
 //! any number of times with different kept sets.
 
 mod cache;
+mod draft;
+mod feed;
 mod generate;
+mod held;
 mod plan;
 mod prepare;
 mod prompt;
 mod text;
 
+pub use draft::DraftReport;
 pub use generate::{Finish, Generation, GenerationOptions};
 pub use prepare::Prepared;
 pub use prompt::Prompt;
 
-use self::cache::EncoderCache;
+use self::cache::{EncoderCache, Towers};
+use self::held::Held;
 use crate::chat::{ChatError, ChatTemplate, Message, Part};
 use crate::gguf::{self, GgufError};
 use crate::guidance::GuidanceError;
-use crate::llama::{Context, ContextOptions, ImageTokens, LlamaError, Model, ModelOptions, Vision, VisionOptions};
+use crate::llama::{
+    Batch, Context, ContextOptions, ImageTokens, LlamaError, Memory, Model, ModelOptions, Vision, VisionOptions,
+};
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 /// Where a model's files are and how they run.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +36,7 @@ pub struct VlmOptions {
     pub model: PathBuf,
     /// Its projector (GGUF).
     pub mmproj: PathBuf,
-    /// Layers on the device (`-ngl`); `None`: as many as fit.
+    /// Layers on the device (`-ngl`); `None`: all of them.
     pub n_gpu_layers: Option<u32>,
     /// Devices (`-dev`); empty: all.
     pub devices: Vec<String>,
@@ -38,6 +46,10 @@ pub struct VlmOptions {
     pub context: ContextOptions,
     /// Limits on the visual tokens of a picture.
     pub image_tokens: ImageTokens,
+    /// Most tiles of a picture, for models that cut pictures up; 1: the picture as a whole; `None`: the model's own.
+    pub max_tiles: Option<u32>,
+    /// Run a token at load, so that the first answer need not wait for weights and kernels.
+    pub warm_up: bool,
     /// Most bytes of encoder outputs to keep for later questions about the same pictures; 0: none.
     pub encoder_cache_bytes: usize,
 }
@@ -79,13 +91,19 @@ pub enum VlmError {
     PromptTooLong { n_prompt: usize, n_ctx_train: u32, needed: usize },
 }
 
+/// The sequence that prompts and answers are in.
+const SEQUENCE: i32 = 0;
+
 /// A loaded vision-language model.
 pub struct Vlm {
     vision: Vision,
     template: ChatTemplate,
     options: VlmOptions,
     context: Option<Context>,
+    held: Held,
     cache: EncoderCache,
+    /// Shared with a model that has the same vision tower.
+    towers: Option<Towers>,
 }
 
 impl Vlm {
@@ -107,8 +125,18 @@ impl Vlm {
     ///
     /// # Errors
     /// [`VlmError::Gguf`] before anything is loaded, [`VlmError::Llama`] and [`VlmError::Chat`] while loading.
-    pub fn load(role: Role, options: VlmOptions, mut progress: impl FnMut(f32) + 'static) -> Result<Self, VlmError> {
+    pub fn load(
+        role: Role,
+        mut options: VlmOptions,
+        mut progress: impl FnMut(f32) + 'static,
+    ) -> Result<Self, VlmError> {
         Self::check(role, &options)?;
+        // llama.cpp reserves an output for each sequence.
+        if role == Role::Guide && options.context.n_batch.min(options.context.n_ubatch) > 1 {
+            // A second sequence for the consistency pass, in the same cells: what both begin with is held once.
+            options.context.n_seq_max = 2;
+            options.context.kv_unified = true;
+        }
         let model_options = ModelOptions {
             n_gpu_layers: options.n_gpu_layers,
             devices: options.devices.clone(),
@@ -123,7 +151,9 @@ impl Vlm {
             device: options.devices.first().cloned(),
             cpu_only: options.n_gpu_layers == Some(0),
             image_tokens: options.image_tokens,
+            max_tiles: options.max_tiles,
             flash_attention: options.context.flash_attention,
+            warm_up: options.warm_up,
         };
         let vision = Vision::load(&options.mmproj, &model, &vision_options)?;
         let (bos, eos) = model.bos_eos();
@@ -132,7 +162,51 @@ impl Vlm {
             None => ChatTemplate::chatml(&bos, &eos)?,
         };
         let cache = EncoderCache::new(options.encoder_cache_bytes);
-        Ok(Self { vision, template, options, context: None, cache })
+        let mut vlm = Self { vision, template, options, context: None, held: Held::default(), cache, towers: None };
+        if vlm.options.warm_up {
+            vlm.warm_up()?;
+        }
+        Ok(vlm)
+    }
+
+    fn warm_up(&mut self) -> Result<(), VlmError> {
+        self.make_room(1, 0, 0)?;
+        let (context, held) = self.sequence();
+        let mut batch = Batch::new(context);
+        let index = batch.add_token(0, 0, SEQUENCE)?;
+        batch.want_logits(index);
+        context.decode(&mut batch)?;
+        context.logits(index)?; // waits for the device
+        held.clear(context);
+        Ok(())
+    }
+
+    /// Lets two models whose projector files hold the same vision tower encode each picture once, and project it twice.
+    /// Whether they do.
+    ///
+    /// # Errors
+    /// [`VlmError::Gguf`]: a projector file cannot be read.
+    pub fn share_tower(&mut self, other: &mut Self) -> Result<bool, VlmError> {
+        let [ours, theirs] = [&self.options.mmproj, &other.options.mmproj].map(|path| gguf::Header::read(path));
+        let is_same = ours?.same_tower(&theirs?)?;
+        if is_same {
+            // Without memory for conversations, what is left of a request goes when the next one begins.
+            let max_bytes = match self.options.encoder_cache_bytes {
+                0 => usize::MAX,
+                n => n,
+            };
+            let towers = Towers::new(EncoderCache::new(max_bytes).into());
+            self.towers = Some(towers.clone());
+            other.towers = Some(towers);
+        }
+        Ok(is_same)
+    }
+
+    /// Forgets what the vision tower gave, unless encoder outputs are kept.
+    pub fn forget_towers(&mut self) {
+        if let Some(towers) = self.towers.as_ref().filter(|_| self.options.encoder_cache_bytes == 0) {
+            towers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// The text model's file.
@@ -145,10 +219,29 @@ impl Vlm {
         self.vision.model()
     }
 
-    /// A context with room for `n_prompt` tokens and, as far as the model goes, `n_answer` more; empty.
-    fn context_for(&mut self, n_prompt: usize, n_answer: usize) -> Result<&mut Context, VlmError> {
+    /// Memory of the context; zero before the first answer.
+    pub fn memory(&self) -> Memory {
+        self.context.as_ref().map(Context::memory).unwrap_or_default()
+    }
+
+    /// Forgets what was read, so that the next prompt is read from its first token on.
+    pub fn forget(&mut self) {
+        if let Some(context) = &mut self.context {
+            self.held.clear(context);
+        }
+    }
+
+    /// Whether an answer can be scored in a sequence of its own.
+    fn scores_apart(&self) -> bool {
+        self.options.context.n_seq_max > 1
+    }
+
+    /// Makes sure of a context with room for `n_prompt` tokens and, as far as the model goes, `n_answer` more and a `reserve`.
+    /// What it held is lost if it has to grow.
+    fn make_room(&mut self, n_prompt: usize, n_answer: usize, reserve: usize) -> Result<(), VlmError> {
         const STEP: usize = 256; // llama.cpp pads the cache to this
-        let needed = n_prompt.saturating_add(n_answer).min(i32::MAX as usize - STEP).next_multiple_of(STEP);
+        let step = |n: usize| n.min(i32::MAX as usize / 2).next_multiple_of(STEP);
+        let needed = step(n_prompt.saturating_add(n_answer));
         let n_ctx = match self.options.n_ctx {
             Some(n_ctx) if n_prompt >= n_ctx as usize => {
                 return Err(VlmError::ContextTooSmall { n_prompt, n_answer, n_ctx, needed });
@@ -159,17 +252,28 @@ impl Vlm {
                 if n_prompt >= n_ctx_train as usize {
                     return Err(VlmError::PromptTooLong { n_prompt, n_ctx_train, needed });
                 }
-                (needed as u32).min(n_ctx_train)
+                (step(needed.saturating_add(reserve)) as u32).min(n_ctx_train)
             }
         };
         if self.context.as_ref().is_none_or(|context| context.n_ctx() < n_ctx) {
             self.context = None; // frees the old cache before the new one is made
+            self.held = Held::default();
+            // A conversation goes on: growing at every turn would lose at every turn what is held.
+            let is_conversation = self.options.n_ctx.is_none() && self.options.encoder_cache_bytes > 0;
+            let n_ctx = if is_conversation {
+                n_ctx.saturating_mul(2).min(self.model().n_ctx_train().max(n_ctx))
+            } else {
+                n_ctx
+            };
             let options = ContextOptions { n_ctx, ..self.options.context.clone() };
             self.context = Some(Context::new(self.vision.model(), &options)?);
         }
-        let context = self.context.as_mut().expect("was just made");
-        context.clear();
-        Ok(context)
+        Ok(())
+    }
+
+    /// The context and what it holds.
+    fn sequence(&mut self) -> (&mut Context, &mut Held) {
+        (self.context.as_mut().expect("room was made"), &mut self.held)
     }
 }
 

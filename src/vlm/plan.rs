@@ -22,8 +22,9 @@ pub(super) enum Input {
     Row(usize),
 }
 
-/// Entries that are computed together, split only by the batch size. One per prompt piece, as libmtmd does it, so that
-/// results agree with it bit for bit.
+/// Entries that are computed together, split only by the batch size. Of an unpruned prompt there is one per piece, as libmtmd
+/// does it, so that results agree with it bit for bit; what is left of a pruned one is joined, since few tokens in each of
+/// many batches cost nearly as much as many.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Group {
     pub entries: Vec<Entry>,
@@ -60,8 +61,10 @@ pub(super) fn plan(prompt: &Prompt, kept: &Kept, tail: &[Token]) -> Vec<Group> {
                 Group { entries: rows.clone().filter(stays).map(entry).collect(), non_causal: *non_causal }
             }
         };
-        if !group.entries.is_empty() {
-            groups.push(group);
+        match groups.last_mut() {
+            _ if group.entries.is_empty() => {}
+            Some(last) if !kept.is_all() && !last.non_causal && !group.non_causal => last.entries.extend(group.entries),
+            _ => groups.push(group),
         }
     }
     if let Some(last) = groups.last_mut().and_then(|group| group.entries.last_mut()) {
@@ -121,6 +124,7 @@ mod tests {
         assert_eq!(entries.iter().map(|entry| entry.position.t).collect::<Vec<_>>(), (0..13).collect::<Vec<_>>());
         assert_eq!(entries.iter().map(|entry| entry.output).filter(|&output| output).count(), 1);
         assert!(entries[12].output);
+        assert_eq!(plan(&prompt(), &Kept::all(6), &[]).len(), 5, "pieces are read one by one");
     }
 
     #[test]
@@ -132,7 +136,7 @@ mod tests {
         assert_eq!(entries[2].input, Input::Row(1));
         assert_eq!(entries[5].input, Input::Row(4));
         assert_eq!(entries[6].input, Input::Row(5), "the row break stays");
-        assert_eq!(groups.iter().map(|group| group.non_causal).collect::<Vec<_>>(), [false, true, false, false, false]);
+        assert_eq!(groups.iter().map(|group| group.non_causal).collect::<Vec<_>>(), [false, true, false]);
     }
 
     #[test]

@@ -3,118 +3,216 @@
 use super::cache::Key;
 use super::{Prompt, Vlm, VlmError};
 use crate::chat::{ChatTemplate, Message, PromptPart};
+use crate::guidance::Kept;
 use crate::llama::{Chunk, Chunks, Embeddings, LlamaError, Vision};
 use crate::media::Picture;
 use crate::timing::ms_since;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-/// A prompt with its pictures encoded.
+/// A prompt whose pictures are cut into chunks (pictures or tiles), which are encoded when they are needed.
 pub struct Prepared {
     /// Tokens and positions.
     pub prompt: Prompt,
-    /// One for each image chunk, in prompt order.
-    embeddings: Vec<Arc<Embeddings>>,
-    /// Width of the text model's first layer.
-    n_embd: usize,
-    /// Image chunks (pictures or tiles) that the vision encoder read now.
+    /// Image chunks that the vision encoder has read for this prompt.
     pub n_encoded: usize,
     /// Image chunks whose encoder output was still there.
     pub n_reused: usize,
-    /// Time of the vision encoder; `None` without pictures.
+    /// Image chunks that the vision tower of another model had read, so that only the projector had to run.
+    pub n_projected: usize,
+    /// Time of the vision encoder; `None` as long as nothing was encoded.
     pub encode_ms: Option<f64>,
+    chunks: Option<Chunks>,
+    images: Vec<Image>,
+    /// Width of the text model's first layer.
+    n_embd: usize,
+}
+
+/// One image chunk.
+#[derive(Debug, Default)]
+struct Image {
+    /// `None` where nobody remembers pictures.
+    key: Option<Key>,
+    n_rows: usize,
+    embeddings: Option<Arc<Embeddings>>,
 }
 
 impl Prepared {
-    /// Embedding row `index` of the prompt, `[n_embd_inp]`: of visual tokens and structural rows, in prompt order.
-    pub fn row(&self, mut index: usize) -> Option<&[f32]> {
-        for chunk in &self.embeddings {
-            match index.checked_sub(chunk.len()) {
-                Some(rest) => index = rest,
-                None => return chunk.row(index),
+    /// Image chunks of the prompt, encoded or not.
+    pub fn n_images(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Embedding row `index` of the prompt, `[n_embd_inp]`: of visual tokens and structural rows, in prompt order. `None`
+    /// beyond the last, or where the image chunk is not encoded.
+    pub fn row(&self, index: usize) -> Option<&[f32]> {
+        let (image, row) = self.place_of(index)?;
+        self.images[image].embeddings.as_ref()?.row(row)
+    }
+
+    /// Rows of the visual tokens alone, `[n_visual][n_embd]`: what the text model's first layer reads, empty where nothing is
+    /// encoded. Where later layers read more of the picture (DeepStack), that is left out: it is of other scales and about
+    /// the same spot.
+    pub fn visual_rows(&self) -> Vec<&[f32]> {
+        let row = |index| self.row(index).unwrap_or(&[]);
+        let visual = (0..).zip(&self.prompt.rows).filter(|(_, row)| row.visual.is_some());
+        visual.map(|(index, _)| row(index)).map(|values| values.get(..self.n_embd).unwrap_or(values)).collect()
+    }
+
+    /// Image chunk of an embedding row, and its row there.
+    pub(super) fn place_of(&self, mut row: usize) -> Option<(usize, usize)> {
+        for (index, image) in self.images.iter().enumerate() {
+            match row.checked_sub(image.n_rows) {
+                Some(rest) => row = rest,
+                None => return Some((index, row)),
             }
         }
         None
     }
 
-    /// Rows of the visual tokens alone, `[n_visual][n_embd]`: what the text model's first layer reads. Where later layers
-    /// read more of the picture (DeepStack), that is left out: it is of other scales and about the same spot.
-    pub fn visual_rows(&self) -> Vec<&[f32]> {
-        let rows = self.embeddings.iter().flat_map(|chunk| (0..chunk.len()).map(|row| chunk.row(row).unwrap_or(&[])));
-        let visual = self.prompt.rows.iter().zip(rows).filter(|(row, _)| row.visual.is_some());
-        visual.map(|(_, values)| values.get(..self.n_embd).unwrap_or(values)).collect()
+    /// What an image chunk shows.
+    pub(super) fn key(&self, image: usize) -> Option<Key> {
+        self.images.get(image)?.key
+    }
+
+    /// A prompt without pictures.
+    #[cfg(test)]
+    pub(super) fn text(prompt: Prompt) -> Self {
+        Self {
+            prompt,
+            n_encoded: 0,
+            n_reused: 0,
+            n_projected: 0,
+            encode_ms: None,
+            chunks: None,
+            images: Vec::new(),
+            n_embd: 0,
+        }
     }
 }
 
 impl Vlm {
-    /// Renders the messages with the model's chat template, tokenizes, and encodes the pictures, those apart whose encoder
-    /// outputs are still there. `progress` gets (done, all) picture chunks.
-    ///
-    /// Of a conversation, only the last turn asks: what was asked before has no part in the importance.
+    /// [`Vlm::read`], then [`Vlm::encode`] of all pictures. `progress` gets (done, all) image chunks.
     ///
     /// # Errors
-    /// [`VlmError::Chat`] when the template refuses the messages, [`VlmError::Llama`] when the encoder fails.
+    /// As those.
     pub fn prepare(
         &mut self,
         messages: &[Message],
         pictures: &[Picture],
-        mut progress: impl FnMut(usize, usize),
+        progress: impl FnMut(usize, usize),
     ) -> Result<Prepared, VlmError> {
+        let mut prepared = self.read(messages, pictures)?;
+        let all = Kept::all(prepared.prompt.n_visual());
+        self.encode(&mut prepared, &all, progress)?;
+        Ok(prepared)
+    }
+
+    /// Renders the messages with the model's chat template, tokenizes, and cuts the pictures up, without encoding them.
+    ///
+    /// Of a conversation, only the last turn asks: what was asked before has no part in the importance.
+    ///
+    /// # Errors
+    /// [`VlmError::Chat`] when the template refuses the messages, [`VlmError::Llama`] when the pictures are refused.
+    pub fn read(&self, messages: &[Message], pictures: &[Picture]) -> Result<Prepared, VlmError> {
         let (parts, chunks) = cut(&self.template, &self.vision, messages, pictures)?;
-        let chunks = chunks.iter()?;
-        let mut prompt = Prompt::new(&chunks, pictures);
+        let pieces = chunks.iter(&self.vision)?;
+        let mut prompt = Prompt::new(&pieces, pictures);
         if let Some((n_tail, n_earlier)) = self.earlier_turns(messages, &parts) {
             prompt.skip_earlier_turns(n_tail, n_earlier);
         }
-
-        let images: Vec<_> = chunks
-            .iter()
-            .filter_map(|chunk| if let Chunk::Image(image) = chunk { Some(image) } else { None })
-            .collect();
-        let start = Instant::now();
         // Without memory nobody asks what a picture shows.
         let remembered = if self.options.encoder_cache_bytes > 0 { pictures } else { &[] };
         let ids: Vec<_> = remembered.iter().map(Picture::content_id).collect();
         let mut n_chunks = vec![0; pictures.len()];
-        let mut embeddings = Vec::with_capacity(images.len());
-        let mut n_reused = 0;
-        for (done, image) in images.iter().enumerate() {
+        let images = pieces.iter().filter_map(|piece| if let Chunk::Image(image) = piece { Some(image) } else { None });
+        let images = images.map(|image| {
+            let picture = image.picture();
+            let (chunk, n_rows) = (n_chunks[picture], image.n_tokens());
+            n_chunks[picture] += 1;
+            let key = ids.get(picture).map(|&picture| Key { picture, chunk, n_rows });
+            Image { key, n_rows, embeddings: None }
+        });
+        let images = images.collect();
+        drop(pieces);
+        let n_embd = self.model().n_embd();
+        let chunks = Some(chunks);
+        Ok(Prepared { prompt, n_encoded: 0, n_reused: 0, n_projected: 0, encode_ms: None, chunks, images, n_embd })
+    }
+
+    /// Encodes the image chunks that hold `kept` visual tokens and are not encoded yet, those apart whose encoder outputs
+    /// are still there. Chunks are encoded independently of each other, so leaving some out changes nothing in the others.
+    /// `progress` gets (done, all) of them.
+    ///
+    /// # Errors
+    /// [`VlmError::Llama`] when the encoder fails, or the prompt is another model's.
+    pub fn encode(
+        &mut self,
+        prepared: &mut Prepared,
+        kept: &Kept,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<(), VlmError> {
+        let start = Instant::now();
+        let pieces = prepared.chunks.as_ref().map(|chunks| chunks.iter(&self.vision)).transpose()?.unwrap_or_default();
+        let images = pieces.iter().filter_map(|piece| if let Chunk::Image(image) = piece { Some(image) } else { None });
+        let needed = prepared.prompt.needed(kept);
+        let todo: Vec<_> = images
+            .zip(&mut prepared.images)
+            .zip(needed)
+            .filter(|((_, image), needed)| *needed && image.embeddings.is_none())
+            .map(|(pair, _)| pair)
+            .collect();
+        if todo.is_empty() {
+            return Ok(());
+        }
+        let n_todo = todo.len();
+        for (done, (chunk, image)) in todo.into_iter().enumerate() {
             if self.options.context.cancel.load(Ordering::Relaxed) {
                 return Err(LlamaError::Cancelled.into());
             }
-            progress(done, images.len());
-            let picture = image.picture();
-            let (chunk, n_rows) = (n_chunks[picture], image.n_tokens());
-            let key = ids.get(picture).map(|&picture| Key { picture, chunk, n_rows });
-            n_chunks[picture] += 1;
-            embeddings.push(match key.and_then(|key| self.cache.get(&key)) {
-                Some(encoded) => {
-                    n_reused += 1;
-                    encoded
-                }
-                None => {
-                    let encoded = Arc::new(self.vision.encode(image)?);
-                    if let Some(key) = key {
-                        self.cache.insert(key, encoded.clone());
+            progress(done, n_todo);
+            let held = image.key.and_then(|key| self.cache.get(&key));
+            if held.is_some() {
+                prepared.n_reused += 1;
+                image.embeddings = held;
+                continue;
+            }
+            let encoded = Arc::new(match &self.towers {
+                Some(towers) if self.vision.has_tower(chunk) => {
+                    let pixels = chunk.pixels_hash();
+                    let mut towers = towers.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(tower) = towers.get(&pixels) {
+                        prepared.n_projected += 1;
+                        self.vision.project(chunk, &tower)?
+                    } else {
+                        let (encoded, tower) = self.vision.encode_with_tower(chunk)?;
+                        towers.insert(pixels, Arc::new(tower));
+                        prepared.n_encoded += 1;
+                        encoded
                     }
-                    encoded
+                }
+                _ => {
+                    prepared.n_encoded += 1;
+                    self.vision.encode(chunk)?
                 }
             });
+            if let Some(key) = image.key {
+                self.cache.insert(key, encoded.clone());
+            }
+            image.embeddings = Some(encoded);
         }
-        progress(images.len(), images.len());
-        let encode_ms = (!images.is_empty()).then(|| ms_since(start));
-        let (n_embd, n_encoded) = (self.model().n_embd(), embeddings.len() - n_reused);
-        Ok(Prepared { prompt, embeddings, n_embd, n_encoded, n_reused, encode_ms })
+        progress(n_todo, n_todo);
+        prepared.encode_ms = Some(prepared.encode_ms.unwrap_or(0.0) + ms_since(start));
+        Ok(())
     }
 
     /// Number of visual tokens of a prompt, V, without encoding its pictures.
     ///
     /// # Errors
-    /// [`VlmError::Chat`] when the template refuses the messages, [`VlmError::Llama`] when the pictures are refused.
+    /// As [`Vlm::read`].
     pub fn count_visual(&self, messages: &[Message], pictures: &[Picture]) -> Result<usize, VlmError> {
-        let (_, chunks) = cut(&self.template, &self.vision, messages, pictures)?;
-        Ok(Prompt::new(&chunks.iter()?, pictures).n_visual())
+        Ok(self.read(messages, pictures)?.prompt.n_visual())
     }
 
     /// Bytes of encoder outputs that are kept.
@@ -147,12 +245,12 @@ impl Vlm {
 }
 
 /// The rendered messages, and what they and the preprocessed pictures are cut into.
-fn cut<'a>(
+fn cut(
     template: &ChatTemplate,
-    vision: &'a Vision,
+    vision: &Vision,
     messages: &[Message],
     pictures: &[Picture],
-) -> Result<(Vec<PromptPart>, Chunks<'a>), VlmError> {
+) -> Result<(Vec<PromptPart>, Chunks), VlmError> {
     let parts = template.render(messages, true)?;
     let add_special = !template.starts_with_bos(&parts);
     let chunks = vision.tokenize(&parts, pictures, add_special)?;
@@ -178,9 +276,12 @@ mod tests {
         // Rows of two values that the first layer reads, and two that another does; two chunks.
         let chunk =
             |rows: &[f32]| Embeddings::new(rows.iter().flat_map(|&row| [row, row + 0.5, -1.0, -2.0]).collect(), 4);
-        let embeddings = [chunk(&[0.0, 1.0, 2.0]), chunk(&[3.0, 4.0])].map(Arc::new).to_vec();
-        let prompt = Prompt::of(Vec::new(), rows, 5);
-        let prepared = Prepared { prompt, embeddings, n_embd: 2, n_encoded: 2, n_reused: 0, encode_ms: None };
+        let image = |rows: &[f32]| Image { n_rows: rows.len(), embeddings: Some(Arc::new(chunk(rows))), key: None };
+        let images = vec![image(&[0.0, 1.0, 2.0]), image(&[3.0, 4.0])];
+        let mut prepared = Prepared { images, n_embd: 2, ..Prepared::text(Prompt::of(Vec::new(), rows, 5)) };
         assert_eq!(prepared.visual_rows(), [[0.0, 0.5], [2.0, 2.5], [4.0, 4.5]]);
+        prepared.images[0].embeddings = None;
+        assert_eq!(prepared.visual_rows(), [&[][..], &[], &[4.0, 4.5]]);
+        assert_eq!((prepared.row(1), prepared.row(5)), (None, None));
     }
 }

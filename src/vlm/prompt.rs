@@ -1,6 +1,7 @@
 //! A tokenized prompt: text tokens, visual tokens and where each of them stands.
 
 use crate::geometry::{Level, Place, Rect};
+use crate::guidance::{Gathered, Kept, Layout, Tiles, gather};
 use crate::llama::{Chunk, Position, Token};
 use crate::media::Picture;
 use std::ops::Range;
@@ -98,6 +99,51 @@ impl Prompt {
             tokens.copied().reduce(|tile, token| Place { rect: tile.rect.union(&token.rect), ..tile })
         };
         self.pieces.iter().filter_map(tile).collect()
+    }
+
+    /// Embedding rows of each image chunk, in prompt order.
+    pub(super) fn image_rows(&self) -> impl Iterator<Item = Range<usize>> {
+        self.pieces
+            .iter()
+            .filter_map(|piece| if let Piece::Image { rows, .. } = piece { Some(rows.clone()) } else { None })
+    }
+
+    /// The image chunk of each visual token, counted in prompt order, `[n_visual]`.
+    pub fn tile_of(&self) -> Vec<usize> {
+        let visual = |rows: Range<usize>| self.rows[rows].iter().filter(|row| row.visual.is_some()).count();
+        self.image_rows().enumerate().flat_map(|(tile, rows)| std::iter::repeat_n(tile, visual(rows))).collect()
+    }
+
+    /// Moves `kept` tokens into fewer image chunks, see [`gather`]; `scores` are `[n_visual]`.
+    pub fn gather(&self, kept: Kept, scores: &[f64], tiles: Tiles) -> Gathered {
+        let (tile_of, picture_of, fixed) = (self.tile_of(), self.tile_pictures(), self.fixed_tiles());
+        gather(kept, scores, Layout { tile_of: &tile_of, picture_of: &picture_of, fixed: &fixed }, tiles)
+    }
+
+    /// The picture of each image chunk.
+    fn tile_pictures(&self) -> Vec<usize> {
+        let picture =
+            |rows: Range<usize>| self.rows[rows].iter().find_map(|row| Some(self.places[row.visual?].picture));
+        self.image_rows().map(|rows| picture(rows).unwrap_or(0)).collect()
+    }
+
+    /// Which image chunks hold structural rows, which are never dropped.
+    fn fixed_tiles(&self) -> Vec<bool> {
+        self.needed(&Kept::from_indices(self.n_visual(), Vec::new()).unwrap_or_else(|| Kept::all(0)))
+    }
+
+    /// Which image chunks a model has to see for the `kept` visual tokens: those that hold one, and those with structural rows,
+    /// which are never dropped.
+    pub fn needed(&self, kept: &Kept) -> Vec<bool> {
+        let mut is_kept = vec![false; self.n_visual()];
+        for &index in kept.indices() {
+            if let Some(is_kept) = is_kept.get_mut(index) {
+                *is_kept = true;
+            }
+        }
+        let needed =
+            |rows: Range<usize>| self.rows[rows].iter().any(|row| row.visual.is_none_or(|visual| is_kept[visual]));
+        self.image_rows().map(needed).collect()
     }
 
     /// Position of every visual token, `[n_visual]`.

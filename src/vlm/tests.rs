@@ -8,16 +8,24 @@ const FIRST: &str = "Read the label of the white circle.";
 const SECOND: &str = "Does the image contain a white square?";
 
 fn guide() -> Vlm {
+    load(Role::Guide, "guide")
+}
+
+fn target() -> Vlm {
+    load(Role::Target, "target")
+}
+
+fn load(role: Role, name: &str) -> Vlm {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
     let options = VlmOptions {
-        model: models.join("guide.gguf"),
-        mmproj: models.join("mmproj-guide.gguf"),
+        model: models.join(format!("{name}.gguf")),
+        mmproj: models.join(format!("mmproj-{name}.gguf")),
         n_gpu_layers: Some(0),
         context: ContextOptions { n_threads: Some(1), ..ContextOptions::default() },
-        encoder_cache_bytes: 1 << 20,
+        encoder_cache_bytes: 1 << 24,
         ..VlmOptions::default()
     };
-    Vlm::load(Role::Guide, options, |_| {}).unwrap()
+    Vlm::load(role, options, |_| {}).unwrap()
 }
 
 fn picture() -> Picture {
@@ -125,4 +133,115 @@ fn visual_tokens_are_counted_without_encoding() {
         assert_eq!(prepared.visual_rows().len(), counted);
     }
     assert!(guide.count_visual(&question(None, 1, FIRST), &[]).is_err());
+}
+
+/// Answers with all visual tokens.
+fn answer(vlm: &mut Vlm, messages: &[Message], options: &GenerationOptions) -> Generation {
+    let prepared = vlm.prepare(messages, &[picture()], |_, _| {}).unwrap();
+    let kept = Kept::all(prepared.prompt.n_visual());
+    vlm.answer(&prepared, &kept, options, &mut |_, _| {}, &mut |_| {}).unwrap()
+}
+
+#[test]
+fn a_second_question_reads_only_what_is_new() {
+    let mut guide = guide();
+    let options = GenerationOptions { n_predict: 8, observe: true, ..GenerationOptions::default() };
+    let [first, second] = [FIRST, SECOND].map(|text| question(Some("Be brief."), 1, text));
+    let before = answer(&mut guide, &first, &options);
+    assert_eq!(before.n_held, 0);
+    let prepared = guide.prepare(&first, &[picture()], |_, _| {}).unwrap();
+    let scored = guide.score(&prepared, &Kept::all(256), &before.tokens).unwrap();
+    assert!(scored.iter().zip(&before.log_probabilities).all(|(a, b)| (a - b).abs() < 5e-3), "{scored:?}");
+
+    // The consistency pass has left the picture where it was.
+    let again = answer(&mut guide, &second, &options);
+    assert!(again.n_held > 256 && again.n_held < again.n_prompt, "{} of {}", again.n_held, again.n_prompt);
+    let afresh = answer(&mut guide, &second, &GenerationOptions { afresh: true, ..options.clone() });
+    assert_eq!((afresh.n_held, &afresh.tokens), (0, &again.tokens));
+    let [one, other] = [again, afresh].map(|generation| generation.importance.unwrap().global());
+    let total: f64 = other.iter().sum();
+    let distance: f64 = one.iter().zip(&other).map(|(a, b)| (a - b).abs()).sum();
+    assert!(distance < 5e-3 * total, "{distance} of {total}");
+
+    // The same question again asks again.
+    assert_eq!(answer(&mut guide, &second, &options).importance.unwrap().global().len(), 256);
+    guide.clear_encoder_cache();
+    assert!(answer(&mut guide, &second, &options).n_held > 256, "what the cells hold is known by its content");
+}
+
+#[test]
+fn other_pictures_are_read() {
+    let mut guide = guide();
+    let options = GenerationOptions { n_predict: 4, ..GenerationOptions::default() };
+    let messages = question(None, 1, FIRST);
+    answer(&mut guide, &messages, &options);
+    let grey = Picture::from_rgb(448, 448, vec![128; 3 * 448 * 448]).unwrap();
+    let prepared = guide.prepare(&messages, &[grey], |_, _| {}).unwrap();
+    let kept = Kept::all(prepared.prompt.n_visual());
+    let generation = guide.answer(&prepared, &kept, &options, &mut |_, _| {}, &mut |_| {}).unwrap();
+    assert!(generation.n_held < 16, "{}", generation.n_held);
+}
+
+#[test]
+fn a_draft_changes_nothing_but_the_time() {
+    let mut target = target();
+    let messages = question(None, 1, "List every object.");
+    for temperature in [0.0, 1.5] {
+        let sampling = crate::llama::SamplingOptions { temperature, seed: 7, ..Default::default() };
+        let options = GenerationOptions { n_predict: 24, sampling, ignore_end: true, ..GenerationOptions::default() };
+        let plain = answer(&mut target, &messages, &options);
+        assert_eq!((plain.tokens.len(), plain.draft), (24, DraftReport::default()));
+        let mut misled = plain.tokens.clone();
+        misled[3] = 1;
+        misled.insert(10, 2);
+        for (draft, least) in [(plain.tokens.clone(), 20), (misled, 3), (vec![1; 30], 0)] {
+            let drafted = answer(&mut target, &messages, &GenerationOptions { draft, ..options.clone() });
+            assert_eq!((&drafted.tokens, &drafted.text), (&plain.tokens, &plain.text));
+            assert!(drafted.draft.accepted >= least, "{:?}", drafted.draft);
+        }
+    }
+}
+
+#[test]
+fn a_draft_ends_where_the_answer_ends() {
+    let mut target = target();
+    let messages = question(None, 1, FIRST);
+    let options = GenerationOptions { n_predict: 16, ..GenerationOptions::default() };
+    let plain = answer(&mut target, &messages, &options);
+    assert_eq!(plain.finish, Finish::Stop);
+    let mut draft = plain.tokens.clone();
+    draft.pop();
+    draft.extend([5, 6, 7]);
+    let drafted = answer(&mut target, &messages, &GenerationOptions { draft: draft.clone(), ..options.clone() });
+    assert_eq!((drafted.tokens, drafted.finish), (plain.tokens.clone(), Finish::Stop));
+    let short = GenerationOptions { draft, n_predict: 1, ..options };
+    let short = answer(&mut target, &messages, &short);
+    assert_eq!((short.tokens.as_slice(), short.finish), (&plain.tokens[..1], Finish::Length));
+}
+
+#[test]
+fn tiles_that_hold_nothing_kept_are_not_encoded() {
+    let mut target = target();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/held-out-large/images/0021.png");
+    let pictures = [Picture::open(path, &Limits::default()).unwrap()];
+    let messages = question(None, 1, FIRST);
+    let whole = target.prepare(&messages, &pictures, |_, _| {}).unwrap();
+    assert_eq!((whole.n_images(), whole.n_encoded), (3, 3));
+    let tile_of = whole.prompt.tile_of();
+    let in_second =
+        tile_of.iter().enumerate().filter(|(token, tile)| **tile == 1 && token % 5 == 0).map(|(token, _)| token);
+    let kept = Kept::from_indices(tile_of.len(), in_second.collect()).unwrap();
+    assert_eq!(whole.prompt.needed(&kept), [false, true, false]);
+    let logits = target.prompt_logits(&whole, &kept).unwrap();
+
+    target.clear_encoder_cache();
+    let mut sparse = target.read(&messages, &pictures).unwrap();
+    assert_eq!((sparse.n_encoded, sparse.encode_ms), (0, None));
+    target.encode(&mut sparse, &kept, |_, _| {}).unwrap();
+    assert_eq!(sparse.n_encoded, 1);
+    assert_eq!(target.prompt_logits(&sparse, &kept).unwrap(), logits);
+    // What is missing is said, not made up.
+    assert!(target.prompt_logits(&sparse, &Kept::all(tile_of.len())).is_err());
+    target.encode(&mut sparse, &Kept::all(tile_of.len()), |_, _| {}).unwrap();
+    assert_eq!(sparse.n_encoded, 3);
 }

@@ -22,6 +22,7 @@ fn run(policy: &str, retain: f64, score: f64) -> Run {
         policy: policy.into(),
         retain,
         draw: 0,
+        tiles: 1,
         kept: 0,
         answer: score.to_string(),
         score: Some(score),

@@ -35,6 +35,8 @@ impl<'a> Answers<'a> {
         }
         let answer =
             self.target.answer(self.prepared, kept, &self.options, &mut |_, _| {}, &mut |_| {}).map_err(in_target)?;
+        let needed = self.prepared.prompt.needed(kept);
+        let tiles = needed.iter().filter(|&&needed| needed).count();
         let run = Run {
             policy: String::new(),
             retain: 0.0,
@@ -43,7 +45,8 @@ impl<'a> Answers<'a> {
             score: (self.asked.score)(Role::Target, &answer.text, self.prepared.prompt.places()),
             answer: answer.text,
             select_ms: 0.0,
-            encode_ms: self.encode_ms,
+            tiles,
+            encode_ms: self.encode_ms * tiles as f64 / needed.len().max(1) as f64,
             prefill_ms: answer.prefill_ms,
             decode_ms: answer.decode_ms,
         };

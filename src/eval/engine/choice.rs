@@ -5,18 +5,18 @@ use crate::eval::contender::Contender;
 use crate::eval::record::Overlap;
 use crate::eval::sample::Sample;
 use crate::explain::Agreement;
-use crate::geometry::{Place, picture_sizes};
-use crate::guidance::{Evidence, GuidanceError, Importance, Kept, Policy, Retain};
+use crate::geometry::picture_sizes;
+use crate::guidance::{Evidence, GuidanceError, Importance, Kept, Policy, Retain, Tiles};
 use crate::timing::ms_since;
-use crate::vlm::Generation;
+use crate::vlm::{Generation, Prompt};
 use std::time::Instant;
 
 /// All that contenders can rank by.
 pub(super) struct Choice<'a> {
     pub plan: &'a Plan,
     pub sample: &'a Sample,
-    /// Where the target's tokens lie.
-    pub places: &'a [Place],
+    /// The target's prompt.
+    pub prompt: &'a Prompt,
     /// Their embeddings.
     pub rows: &'a [&'a [f32]],
     /// The guide's attention, carried over to the target's tokens.
@@ -40,12 +40,16 @@ impl Choice<'_> {
         let (policy, importance) = match contender {
             Contender::Unpruned | Contender::LowResolution => return Ok(None),
             Contender::Policy(policy) => (policy, self.guide.as_ref()),
+            Contender::Gathered(_) => (Policy::Global, self.guide.as_ref()),
             Contender::Random(_) => (Policy::Random(self.seed(draw)), None),
             Contender::TargetLayer(layer) => (Policy::Layer(layer), own(|own| own.question_importance.as_ref())),
             Contender::Oracle => (Policy::Global, own(|own| own.importance.as_ref())),
         };
         let start = Instant::now();
-        let kept = self.select(policy, importance, retain)?;
+        let mut kept = self.select(policy, importance, retain)?;
+        if let (Contender::Gathered(loss), Some(importance)) = (contender, importance) {
+            kept = self.prompt.gather(kept, &importance.global(), Tiles::Loss(loss)).kept;
+        }
         Ok(Some(Chosen { kept, ms: ms_since(start) }))
     }
 
@@ -79,7 +83,7 @@ impl Choice<'_> {
 
     fn select(&self, policy: Policy, importance: Option<&Importance>, retain: f64) -> Result<Kept, GuidanceError> {
         let evidence = Evidence { importance, embeddings: Some(self.rows), expected: self.expected.as_deref() };
-        policy.select_of(&picture_sizes(self.places), evidence, Retain::Share(retain), self.plan.picture_floor)
+        policy.select_of(&picture_sizes(self.prompt.places()), evidence, Retain::Share(retain), self.plan.picture_floor)
     }
 
     /// Another draw for every sample: one seed keeps the same places of every picture.

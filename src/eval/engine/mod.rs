@@ -21,7 +21,6 @@ use super::{EvalError, Result};
 use crate::chat::Message;
 use crate::geometry::{Expectation, Place};
 use crate::guidance::{Kept, Retain};
-use crate::llama::SamplingOptions;
 use crate::media::Picture;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::vlm::{GenerationOptions, Role, VlmError, question};
@@ -50,7 +49,7 @@ impl Plan {
 
     /// Greedy, as all answers here.
     fn generation(&self, observe: bool) -> GenerationOptions {
-        GenerationOptions { n_predict: self.n_predict, sampling: SamplingOptions::default(), observe }
+        GenerationOptions { n_predict: self.n_predict, observe, afresh: true, ..GenerationOptions::default() }
     }
 }
 
@@ -144,8 +143,15 @@ impl Engine {
         let rows = prepared.visual_rows();
         let carried = look.as_ref().map(|look| look.carried_to(places, self.expectation.as_ref()));
         let (guide, expected) = carried.map_or((None, None), |(guide, expected)| (Some(guide), expected));
-        let choice =
-            Choice { plan: &self.plan, sample: asked.sample, places, rows: &rows, guide, expected, own: own.as_ref() };
+        let choice = Choice {
+            plan: &self.plan,
+            sample: asked.sample,
+            prompt: &prepared.prompt,
+            rows: &rows,
+            guide,
+            expected,
+            own: own.as_ref(),
+        };
         let mut answers = Answers::new(target, asked, &prepared, encode_ms, self.plan.generation(false));
         let mut runs = vec![answers.of(&all)?.by(Contender::Unpruned, 1.0, 0)];
         for &retain in &self.plan.retains {

@@ -7,7 +7,19 @@ fn run(policy: &str, retain: f64, draw: u32, score: f64, ms: f64) -> Run {
     let answer = if score > 0.0 { "right" } else { "wrong" }.to_owned();
     let kept = (100.0 * retain) as usize;
     let (policy, score) = (policy.to_owned(), Some(score));
-    Run { policy, retain, draw, kept, answer, score, select_ms: 1.0, encode_ms: 10.0, prefill_ms: ms, decode_ms: 5.0 }
+    Run {
+        policy,
+        retain,
+        draw,
+        kept,
+        tiles: 1,
+        answer,
+        score,
+        select_ms: 1.0,
+        encode_ms: 10.0,
+        prefill_ms: ms,
+        decode_ms: 5.0,
+    }
 }
 
 /// A question that the guide gets right if `guide` is 1, and so on.

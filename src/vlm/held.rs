@@ -1,0 +1,169 @@
+//! What the KV cache holds, so that a prompt that begins as the last one did is not read twice.
+
+use super::cache::Key;
+use super::plan::{Group, Input};
+use super::{Prepared, SEQUENCE};
+use crate::llama::{Context, Position, Token};
+
+/// One entry of a prompt, comparable over prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Item {
+    Token(Token),
+    /// A row of what the encoder makes of an image chunk.
+    Row(Key, usize),
+    /// A row of a picture whose content nobody remembers: equal to nothing.
+    Unknown,
+}
+
+/// Entries of the main sequence in the order in which they were read.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    entries: Vec<(Item, Position)>,
+}
+
+impl Held {
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn push(&mut self, item: Item, position: Position) {
+        self.entries.push((item, position));
+    }
+
+    /// Forgets everything, with the cache itself.
+    pub fn clear(&mut self, context: &mut Context) {
+        self.entries.clear();
+        context.clear();
+    }
+
+    /// Drops what stands behind the first `n` entries from the cache; all of it where the cache cannot be cut. Returns how
+    /// many entries are left.
+    pub fn cut(&mut self, context: &mut Context, n: usize) -> usize {
+        if n < self.entries.len() {
+            let from = self.entries[n].1.t;
+            if n == 0 || !context.truncate(SEQUENCE, from) {
+                self.clear(context);
+            }
+            self.entries.truncate(n);
+        }
+        self.entries.len()
+    }
+
+    /// Lets another sequence begin with the first `n` entries, without a copy.
+    pub fn share(&self, context: &mut Context, sequence: i32, n: usize) {
+        if n > 0 {
+            let until = self.entries.get(n).map_or(i32::MAX, |(_, position)| position.t);
+            context.share(SEQUENCE, sequence, until);
+        }
+    }
+
+    /// How many leading entries of a plan are held and need not be read again: none whose logits are wanted, nor, if the
+    /// attention is `observed`, any that asks.
+    pub fn in_common(&self, prepared: &Prepared, groups: &[Group], observed: bool) -> usize {
+        let mut n = 0;
+        'groups: for group in groups {
+            let first = n;
+            for entry in &group.entries {
+                let again = entry.output || (observed && entry.query);
+                let same = self.entries.get(n).is_some_and(|&(item, position)| {
+                    item != Item::Unknown && position == entry.position && item == prepared.item(entry.input)
+                });
+                if again || !same {
+                    if group.non_causal {
+                        n = first; // read in one piece or not at all
+                    }
+                    break 'groups;
+                }
+                n += 1;
+            }
+        }
+        // The cache is cut by position, and tokens of one picture may share theirs (M-RoPE).
+        let t = |n: usize| self.entries.get(n).map(|(_, position)| position.t);
+        while n > 0 && t(n).is_some() && t(n - 1) >= t(n) {
+            n -= 1;
+        }
+        n
+    }
+}
+
+impl Prepared {
+    /// What an entry is, in terms that other prompts share.
+    pub(super) fn item(&self, input: Input) -> Item {
+        match input {
+            Input::Token(token) => Item::Token(token),
+            Input::Row(row) => match self.place_of(row) {
+                Some((chunk, row)) => self.key(chunk).map_or(Item::Unknown, |key| Item::Row(key, row)),
+                None => Item::Unknown,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::Entry;
+    use super::super::prompt::{Piece, Prompt};
+    use super::*;
+
+    fn entry(token: Token, t: i32) -> Entry {
+        Entry { input: Input::Token(token), position: Position::sequential(t), query: false, output: false }
+    }
+
+    fn group(entries: &[(Token, i32)], non_causal: bool) -> Group {
+        Group { entries: entries.iter().map(|&(token, t)| entry(token, t)).collect(), non_causal }
+    }
+
+    fn held(entries: &[(Token, i32)]) -> Held {
+        let mut held = Held::default();
+        entries.iter().for_each(|&(token, t)| held.push(Item::Token(token), Position::sequential(t)));
+        held
+    }
+
+    fn prepared() -> Prepared {
+        Prepared::text(Prompt::of(vec![Piece::Text { tokens: vec![1], start: 0 }], Vec::new(), 1))
+    }
+
+    #[test]
+    fn the_common_beginning_is_found_across_groups() {
+        let held = held(&[(1, 0), (2, 1), (3, 2), (4, 3)]);
+        let groups = [group(&[(1, 0), (2, 1)], false), group(&[(3, 2), (9, 3)], false)];
+        assert_eq!(held.in_common(&prepared(), &groups, false), 3);
+        let moved = [group(&[(1, 0), (2, 2)], false)];
+        assert_eq!(held.in_common(&prepared(), &moved, false), 1, "the same token at another position is another");
+    }
+
+    #[test]
+    fn what_asks_or_answers_is_read_again() {
+        let held = held(&[(1, 0), (2, 1), (3, 2)]);
+        let mut asking = group(&[(1, 0), (2, 1), (3, 2)], false);
+        asking.entries[1].query = true;
+        asking.entries[2].output = true;
+        let groups = [asking];
+        assert_eq!(held.in_common(&prepared(), &groups, false), 2);
+        assert_eq!(held.in_common(&prepared(), &groups, true), 1);
+    }
+
+    #[test]
+    fn pictures_that_are_read_at_once_are_not_cut() {
+        let held = held(&[(1, 0), (2, 1), (3, 2)]);
+        let groups = [group(&[(1, 0)], false), group(&[(2, 1), (9, 2)], true)];
+        assert_eq!(held.in_common(&prepared(), &groups, false), 1);
+    }
+
+    #[test]
+    fn entries_of_one_position_stay_together() {
+        // Tokens of an M-RoPE picture share t.
+        let held = held(&[(1, 0), (2, 1), (3, 1), (4, 1)]);
+        let groups = [group(&[(1, 0), (2, 1), (3, 1), (9, 1)], false)];
+        assert_eq!(held.in_common(&prepared(), &groups, false), 1);
+    }
+
+    #[test]
+    fn pictures_that_nobody_remembers_are_new() {
+        let mut held = held(&[(1, 0)]);
+        held.push(Item::Unknown, Position::sequential(1));
+        let row = Entry { input: Input::Row(0), ..entry(0, 1) };
+        let groups = [Group { entries: vec![entry(1, 0), row], non_causal: false }];
+        assert_eq!(held.in_common(&prepared(), &groups, false), 1);
+    }
+}
