@@ -109,6 +109,7 @@ fn definitions() -> Result<Vec<(String, String)>> {
         "CMAKE_OSX_DEPLOYMENT_TARGET",
         "CMAKE_C_FLAGS",
         "CMAKE_CXX_FLAGS",
+        "GGML_CUDA_COMPRESSION_MODE",
     ] {
         definitions.extend(user_env(name).map(|value| (name.to_owned(), value)));
     }
