@@ -24,7 +24,9 @@ study: setup ## docs/study.md and docs/study-large.md: every policy on the embed
 	$(CARGO) run --release --locked -- study --bench scenes-large --limit 84 > docs/study-large.md.partial
 	mv docs/study-large.md.partial docs/study-large.md
 
-bench: setup ## cost of the attention export, drift of quantized models
+bench: setup ## what guidance costs and brings, phase by phase; its parts; cost of the attention export, drift of quantized models
+	$(CARGO) run --release --locked -- bench
+	$(CARGO) bench --locked --bench guidance
 	$(CARGO) run --release --locked --example export_overhead
 	$(CARGO) run --release --locked --example drift
 

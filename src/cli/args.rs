@@ -1,8 +1,10 @@
 //! The table of flags: parsing, help and environment names come from here alone.
 
+mod bench;
 mod common;
 mod eval;
 
+pub use bench::{BenchArgs, LoadArgs, ShapeArgs, Towers};
 pub use common::{CommonArgs, GUIDANCE, GuideArgs, LlamaArgs, ModelArgs};
 pub use eval::{
     BenchmarkArgs, CalibrateArgs, EvalArgs, EvalCommand, MeasureArgs, MergeArgs, OutputArgs, PromiseArgs, StudyArgs,
@@ -13,6 +15,7 @@ use super::values;
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use sgl::gguf::WeightType;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -20,6 +23,7 @@ use std::path::PathBuf;
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let matches = command().try_get_matches_from(spelling::translate(argv))?;
     let mut cli = Cli::from_arg_matches(&matches)?;
+    let named = matches.subcommand().map(|(_, matches)| named(matches)).unwrap_or_default();
     let given = matches.subcommand().map(|(name, matches)| given(name, matches)).unwrap_or_default();
     match &mut cli.command {
         Command::Run(args) => args.common.given = given,
@@ -31,6 +35,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
             args.limit_drawn();
         }
         Command::Calibrate(args) => args.measure.given = given,
+        Command::Bench(args) => args.named = named,
         _ => {}
     }
     Ok(cli)
@@ -112,8 +117,14 @@ pub enum Command {
     /// Find the largest pruning and the lowest exit threshold that keep a promise about the loss, and write them to a profile
     #[command(after_help = EMBEDDED, args_override_self = true)]
     Calibrate(Box<CalibrateArgs>),
+    /// Measure what a guide brings for a target on this machine, phase by phase, on your models or on random weights of the
+    /// sizes of known ones
+    #[command(after_help = BENCH, args_override_self = true)]
+    Bench(Box<BenchArgs>),
     /// Tell what GGUF files are and whether a model and an mmproj fit
     Inspect(InspectArgs),
+    /// Write a vision encoder (mmproj) with other weight types, for which llama-quantize has no way
+    QuantizeMmproj(QuantizeMmprojArgs),
     /// List the devices that models can run on
     Devices(DevicesArgs),
 }
@@ -122,6 +133,18 @@ const EMBEDDED: &str = "Without --model and --guide, the small pair inside this 
 const STUDY: &str = "\
 Without --model and --guide, the small pair inside this program answers 300 questions, which takes some minutes; --limit 2400 asks \
 all there are.";
+const BENCH: &str = "\
+Without --model, --guide and --shape, the small pair inside this program is measured.
+
+Ratios, below 1 is faster:
+  total           guided answer over baseline: the program of --stock, or else the unpruned target
+  ttft            time to the first token, guided over baseline
+  target_prefill  the target's prefill, guided over unpruned
+  export_prefill  the guide's prefill, with the export of its attention over without
+  export_decode   the guide's decode, likewise
+
+The ideal is what the pieces would make possible: the guide without export, and of the target the tiles that hold kept tokens,
+the tokens read and the tokens written, at the speed of the unpruned run.";
 const CHAT: &str = "\
 In the conversation, /help lists the commands. Without --model and --guide, the small pair inside this program answers.";
 
@@ -167,6 +190,9 @@ pub struct ConversationArgs {
     /// Memory for what the vision encoders of both models made of the pictures, so that none is encoded twice; 0 is none
     #[arg(long, value_name = "MIB", default_value = "512", value_parser = values::mebibytes, allow_negative_numbers = true)]
     pub encoder_cache: usize,
+    /// Do not run a token through the models before the first question
+    #[arg(long)]
+    pub no_warmup: bool,
     /// Do not remember what is typed for the next conversation
     #[arg(long, env = "SGL_NO_HISTORY", value_parser = FalseyValueParser::new())]
     pub no_history: bool,
@@ -225,10 +251,49 @@ pub struct InspectArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct QuantizeMmprojArgs {
+    /// The mmproj to copy
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// The copy
+    #[arg(value_name = "OUT")]
+    pub output: PathBuf,
+    /// Type of the matrices: f32, bf16, f16, q8_0, q4_0
+    #[arg(long = "type", value_name = "TYPE", default_value = "q8_0")]
+    pub weights: WeightType,
+    /// Replace the copy if it is there already
+    #[arg(long)]
+    pub force: bool,
+    /// Encode a picture with both files and tell how far the visual tokens are apart
+    #[arg(long, value_name = "PICTURE", requires = "model")]
+    pub check: Option<PathBuf>,
+    /// The text model that the mmproj belongs to, for --check
+    #[arg(short, long, value_name = "MODEL")]
+    pub model: Option<PathBuf>,
+    /// Threads for --check [default: one per physical core]
+    #[arg(short, long, value_name = "N", value_parser = values::threads, allow_negative_numbers = true)]
+    pub threads: Option<u32>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct DevicesArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Flags that name models, on the command line.
+fn named(matches: &ArgMatches) -> Vec<&'static str> {
+    let flags =
+        [("model", "--model"), ("mmproj", "--mmproj"), ("guide", "--guide"), ("guide_mmproj", "--guide-mmproj")];
+    let is_named = |id: &str| {
+        let is_known = matches.ids().any(|known| known == id);
+        is_known && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    flags.into_iter().filter(|(id, _)| is_named(id)).map(|(_, flag)| flag).collect()
 }
 
 fn given(subcommand: &str, matches: &ArgMatches) -> Vec<String> {

@@ -3,6 +3,7 @@
 use super::args::DemoArgs;
 use super::error::{Exit, Failure};
 use super::explain::{Explanation, save};
+use super::fit;
 use super::interrupt::Interrupt;
 use super::output::{Console, Output};
 use super::progress::Progress;
@@ -57,7 +58,8 @@ pub fn run(args: &DemoArgs, console: &Console) -> Result<(), Failure> {
     let (png, questions) = chosen(&args.picture)?;
     let picture = Picture::decode(png, &Limits::default())?;
     let folder = folder(args.out.as_deref(), console)?;
-    let pair = Pair::embedded(&args.llama)?;
+    let mut pair = Pair::embedded(&args.llama)?;
+    fit::apply(&mut pair, &args.llama, None, console)?;
     let progress = console.progress();
     let result =
         Demo::load(pair, progress.clone()).and_then(|mut demo| demo.show(&args.picture, &picture, &questions, &folder));

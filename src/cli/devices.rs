@@ -2,7 +2,7 @@
 
 use super::args::DevicesArgs;
 use super::error::Failure;
-use super::output::{json_line, print};
+use super::output::{Console, json_line, print};
 use serde::Serialize;
 use sgl::llama::{Device, devices};
 
@@ -12,12 +12,24 @@ struct Listed {
     devices: Vec<Device>,
 }
 
-pub fn run(args: &DevicesArgs) -> Result<(), Failure> {
+pub fn run(args: &DevicesArgs, console: &Console) -> Result<(), Failure> {
     let devices = devices();
+    if let Some(note) = note(env!("SGL_LLAMA_BACKENDS"), devices.iter().any(|device| device.is_gpu)) {
+        console.note(note);
+    }
     if args.json {
         return print(&json_line(&Listed { devices })?);
     }
     print(&table(&devices))
+}
+
+/// What a build for GPUs says where there is none.
+fn note(backends: &str, has_gpu: bool) -> Option<String> {
+    let backends: Vec<&str> = backends.split(',').filter(|&backend| backend != "cpu").collect();
+    let is_missing = !backends.is_empty() && !has_gpu;
+    is_missing.then(|| {
+        format!("built with {}, but no GPU answers, so models run on the CPU; -v shows why", backends.join(", "))
+    })
 }
 
 fn table(devices: &[Device]) -> String {
@@ -47,4 +59,16 @@ fn row(device: &Device) -> [String; 6] {
         gib(device.memory_total_bytes),
         device.description.clone(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::note;
+
+    #[test]
+    fn only_builds_for_gpus_miss_one() {
+        assert_eq!(note("cpu", false), None);
+        assert_eq!(note("cpu,cuda", true), None);
+        assert!(note("cpu,cuda,vulkan", false).unwrap().starts_with("built with cuda, vulkan, but no GPU"));
+    }
 }

@@ -3,7 +3,7 @@
 use sgl::explain::ExplainError;
 use sgl::gguf::GgufError;
 use sgl::guidance::GuidanceError;
-use sgl::llama::LlamaError;
+use sgl::llama::{LlamaError, QuantizeError};
 use sgl::media::MediaError;
 use sgl::pair::DemoPairError;
 use sgl::pipeline::PipelineError;
@@ -139,6 +139,16 @@ impl From<ProfileError> for Failure {
 impl From<ExplainError> for Failure {
     fn from(error: ExplainError) -> Self {
         Self::new(Exit::Output, error)
+    }
+}
+
+impl From<QuantizeError> for Failure {
+    fn from(error: QuantizeError) -> Self {
+        match error {
+            QuantizeError::Cancelled => Self::verbatim(Exit::Interrupted, "interrupted"),
+            QuantizeError::Write(_) => Self::new(Exit::Output, error),
+            _ => Self::new(Exit::Input, error),
+        }
     }
 }
 

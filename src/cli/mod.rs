@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Data goes to standard output, everything else to standard error.
 
 mod args;
+mod bench;
 mod calibrate;
 mod chat;
 mod demo;
@@ -8,11 +9,13 @@ mod devices;
 mod error;
 mod eval;
 mod explain;
+mod fit;
 mod inspect;
 mod interrupt;
 mod logging;
 mod output;
 mod progress;
+mod quantize_mmproj;
 mod report;
 mod resolve;
 mod run;
@@ -66,7 +69,9 @@ fn dispatch(command: &Command, console: &Console) -> Result<(), Failure> {
         Command::Eval(args) => eval::run(args, console),
         Command::Study(args) => study::run(args, console),
         Command::Calibrate(args) => calibrate::run(args, console),
+        Command::Bench(args) => bench::run(args, console),
         Command::Inspect(args) => inspect::run(args, console),
-        Command::Devices(args) => devices::run(args),
+        Command::QuantizeMmproj(args) => quantize_mmproj::run(args, console),
+        Command::Devices(args) => devices::run(args, console),
     }
 }

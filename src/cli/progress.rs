@@ -34,6 +34,11 @@ impl Progress {
         self.count("measuring".to_owned(), done as u64, all as u64);
     }
 
+    /// `done` of `all` bytes of an mmproj have another type.
+    pub fn converting(&self, done: u64, all: u64) {
+        self.count("converting".to_owned(), done >> 20, (all >> 20).max(1));
+    }
+
     /// `done` of `all` samples of a benchmark are answered.
     pub fn counting(&self, what: &str, done: usize, all: usize, text: &str) {
         self.line.set_style(style("{spinner} {prefix} {bar:24} {pos}/{len}  {msg}"));

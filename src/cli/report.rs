@@ -1,15 +1,16 @@
 //! The summary line of a run.
 
 use sgl::guidance::ExitDecision;
-use sgl::pipeline::{Report, Source};
+use sgl::pipeline::{Report, Source, TileReport};
 use sgl::timing::{Phase, Timings};
 
 /// Who answered, from how many visual tokens, and what it took, on one line.
 pub fn summary(report: &Report) -> String {
     let mut parts = vec![answered(report)];
     if report.visual.tokens > 0 {
-        parts.push(format!("read {}/{} visual tokens", report.visual.kept, report.visual.tokens));
+        parts.push(format!("read {}/{} visual tokens{}", report.visual.kept, report.visual.tokens, tiles(report)));
     }
+    parts.extend(report.draft.map(|draft| format!("{} of {} drafted tokens right", draft.accepted, draft.offered)));
     parts.extend(times(&report.timings_ms));
     parts.extend(speed(report));
     parts.join("; ")
@@ -30,6 +31,12 @@ pub fn duration(ms: f64) -> String {
         100.0.. => format!("{ms:.0} ms"),
         _ => format!("{ms:.1} ms"),
     }
+}
+
+/// ` in 3/7 tiles`, where some were spared.
+fn tiles(report: &Report) -> String {
+    let TileReport { all, needed, .. } = report.visual.tiles;
+    if needed < all { format!(" in {needed}/{all} tiles") } else { String::new() }
 }
 
 fn answered(report: &Report) -> String {
@@ -69,24 +76,30 @@ fn speed(report: &Report) -> Option<String> {
         return Some("target not run".to_owned());
     }
     let ratio = unpruned_ms(report)? / report.timings_ms.total;
-    Some(format!("{ratio:.2}x the speed of the target alone (estimated)"))
+    let verdict = if ratio < 1.0 { ": the guide did not pay" } else { "" };
+    Some(format!("{ratio:.2}x the speed of the target alone (estimated){verdict}"))
 }
 
-/// What the target alone would have taken: its prefill grows with the tokens read. That is a lower bound, since attention
-/// grows faster.
+/// What the target alone would have taken: all tiles, all visual tokens, every token of the answer by itself. That is a lower
+/// bound, since attention grows faster than the prompt.
 fn unpruned_ms(report: &Report) -> Option<f64> {
     let times = &report.timings_ms;
-    let read = report.prompt_tokens;
-    let all = read + report.visual.tokens - report.visual.kept;
-    let prefill = times.target_prefill? * all as f64 / read as f64;
-    Some(times.target_encode.unwrap_or(0.0) + prefill + times.target_decode?)
+    let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
+    let TileReport { all, needed, .. } = report.visual.tiles;
+    let encode = times.target_encode.unwrap_or(0.0) * share(all, needed);
+    let n_dropped = report.visual.tokens - report.visual.kept;
+    let n_guessed = report.draft.map_or(0, |draft| draft.accepted);
+    let prefill =
+        times.target_prefill? * share(report.prompt_tokens + n_dropped, report.prompt_tokens - report.held_tokens);
+    let decode = times.target_decode? * share(report.generated_tokens, report.generated_tokens - n_guessed);
+    Some(encode + prefill + decode)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use sgl::pipeline::{GuideReport, ModelNames, PictureReport, VisualReport};
-    use sgl::vlm::Finish;
+    use sgl::vlm::{DraftReport, Finish};
 
     fn report() -> Report {
         let timings_ms = Timings {
@@ -109,13 +122,17 @@ mod tests {
                 kept: 64,
                 retain: 0.25,
                 pictures: vec![PictureReport { tokens: 256, kept: 64 }],
+                tiles: TileReport { all: 1, needed: 1, lost: 0.0 },
                 encoded: 2,
                 reused: 0,
+                projected: 0,
                 kept_indices: (0..64).collect(),
             },
-            guide: Some(GuideReport { answer: "8".into(), tokens: 2 }),
+            guide: Some(GuideReport { answer: "8".into(), tokens: 2, held_tokens: 0 }),
             timings_ms,
             prompt_tokens: 96,
+            held_tokens: 0,
+            draft: None,
             generated_tokens: 2,
             models: ModelNames { guide: Some("g".into()), target: "t".into() },
         }
@@ -129,6 +146,24 @@ mod tests {
              guide encode 10.0 ms, prefill 20.0 ms, decode 0.5 ms; target encode 100 ms, prefill 50.0 ms, decode 19.5 ms; \
              total 200 ms; 1.35x the speed of the target alone (estimated)"
         );
+    }
+
+    #[test]
+    fn tiles_and_drafts() {
+        let tiles = TileReport { all: 7, needed: 3, lost: 0.01 };
+        let draft = Some(DraftReport { offered: 8, accepted: 1 });
+        let visual = VisualReport { tiles, ..report().visual };
+        let text = summary(&Report { visual, draft, held_tokens: 20, ..report() });
+        assert!(text.contains("read 64/256 visual tokens in 3/7 tiles; 1 of 8 drafted tokens right;"), "{text}");
+        // 100 x 7 / 3 + 50 x 288 / 76 + 19.5 x 2 / 1 = 461.8 over 200
+        assert!(text.ends_with("2.31x the speed of the target alone (estimated)"), "{text}");
+    }
+
+    #[test]
+    fn a_guide_that_does_not_pay() {
+        let timings_ms = Timings { total: 1000.0, ..report().timings_ms };
+        let text = summary(&Report { timings_ms, ..report() });
+        assert!(text.ends_with("0.27x the speed of the target alone (estimated): the guide did not pay"), "{text}");
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use super::args::{CommonArgs, GuideArgs, LlamaArgs, ModelArgs, RunArgs};
 use super::error::{Exit, Failure};
+use super::fit;
 use super::output::Console;
 use super::values::{DeviceList, GpuLayers};
 use sgl::eval::settings::ModelFiles;
+use sgl::guidance::Tiles;
 use sgl::llama::{CacheType, ContextOptions, FlashAttention, ImageTokens, SamplingOptions};
 use sgl::pair::DemoPair;
 use sgl::pipeline::{ExitOptions, Request};
@@ -74,6 +76,7 @@ impl Pair {
                 guide.image_tokens =
                     ImageTokens { min: guide.image_tokens.min.map(|min| min.min(max)), max: Some(max) };
             }
+            guide.max_tiles = args.guide_max_tiles.or(guide.max_tiles);
             if let Some(devices) = &args.guide_device {
                 place(guide, devices);
             }
@@ -95,8 +98,19 @@ pub fn request(args: &RunArgs, console: &Console) -> Result<(Request, Pair), Fai
 /// A request without messages and pictures, and the models.
 pub fn settings(args: &CommonArgs, console: &Console) -> Result<(Request, Pair), Failure> {
     let profile = profile(args)?;
-    let request = guided(args, profile.as_ref())?;
-    let pair = Pair::of(args)?;
+    let mut request = guided(args, profile.as_ref())?;
+    let mut pair = Pair::of(args)?;
+    fit::apply(&mut pair, &args.llama, Some(&args.guide), console)?;
+    if args.guide.is_coarse() {
+        // Both cost right answers where the guide sees little: docs/performance.md.
+        if request.exit.is_some() && args.guidance.exit_threshold.is_none() {
+            console.note(
+                "the guide looks less closely than it can, so its answer is not final; --exit-threshold lets it be",
+            );
+            request.exit = None;
+        }
+        request.tiles = args.guidance.tile_loss.unwrap_or(Tiles::ANY);
+    }
     if let Some(profile) = profile {
         for difference in differences(&profile, &pair) {
             console.note(format_args!("{difference}; the profile promises nothing of it"));
@@ -157,6 +171,8 @@ fn guided(args: &CommonArgs, profile: Option<&Profile>) -> Result<Request, Failu
         retain: guidance.retain.or(request.retain).filter(|_| !guidance.no_prune),
         policy: guidance.policy.unwrap_or(request.policy),
         picture_floor: guidance.picture_floor.unwrap_or(request.picture_floor),
+        tiles: guidance.tile_loss.unwrap_or(request.tiles),
+        draft: !guidance.no_draft,
         exit: exit.filter(|_| !guidance.no_exit),
         ..request
     };

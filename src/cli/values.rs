@@ -117,6 +117,11 @@ pub fn image_tokens(text: &str) -> Result<u32, String> {
     number(text, |value: &u32| (1..=MAX_IMAGE_TOKENS).contains(value), "a whole number from 1 to 65536")
 }
 
+/// Tiles of a picture.
+pub fn tiles(text: &str) -> Result<u32, String> {
+    number(text, |value: &u32| (1..=1024).contains(value), "a whole number from 1 to 1024")
+}
+
 /// Memory in MiB; 0: none.
 pub fn mebibytes(text: &str) -> Result<usize, String> {
     number(text, |value: &usize| *value <= 1 << 20, "a whole number from 0 to 1048576")
@@ -125,6 +130,23 @@ pub fn mebibytes(text: &str) -> Result<usize, String> {
 /// As many as ggml takes.
 pub fn threads(text: &str) -> Result<u32, String> {
     number(text, |value: &u32| (1..=512).contains(value), "a whole number from 1 to 512")
+}
+
+/// Rounds of a measurement. Ranks of more are not counted exactly.
+pub fn rounds(text: &str) -> Result<u32, String> {
+    number(text, |value: &u32| (1..=500).contains(value), "a whole number from 1 to 500")
+}
+
+/// Rounds before a measurement.
+pub fn warm_up(text: &str) -> Result<u32, String> {
+    number(text, |value: &u32| *value <= 500, "a whole number from 0 to 500")
+}
+
+/// Width and height in pixels.
+pub fn picture_size(text: &str) -> Result<[u32; 2], String> {
+    let side = |text: &str| text.parse().ok().filter(|side| (1..=8192).contains(side));
+    let size = text.split_once('x').and_then(|(width, height)| Some([side(width)?, side(height)?]));
+    size.ok_or_else(|| "must be WIDTHxHEIGHT, each from 1 to 8192".to_owned())
 }
 
 const UNIT: &str = "a number from 0 to 1";
@@ -156,6 +178,7 @@ mod tests {
         assert!(image_tokens("0").is_err() && image_tokens("65537").is_err());
         assert_eq!((context("0"), top_k("0"), mebibytes("0")), (Ok(0), Ok(0), Ok(0)));
         assert!(mebibytes("1048577").is_err());
+        assert!(rounds("0").is_err() && rounds("501").is_err() && warm_up("0").is_ok());
     }
 
     #[test]
@@ -165,6 +188,14 @@ mod tests {
             assert!(fraction(text).is_err(), "{text}");
         }
         assert!(folds("1").is_err() && folds("101").is_err() && folds("2").is_ok());
+    }
+
+    #[test]
+    fn pictures_have_two_sides() {
+        assert_eq!(picture_size("1344x896"), Ok([1344, 896]));
+        for text in ["", "x", "448", "448x", "0x448", "448x8193", "448X448", "4x4x4", "-4x4"] {
+            assert!(picture_size(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn lines_go_on_after_a_backslash() {
 #[test]
 fn ctrl_c_stops_the_answer_and_not_the_conversation() {
     let folder = Folder::new();
-    let mut session = terminal(&folder, &["--no-history", "--image", NOISE, "-v"]);
+    let mut session = terminal(&folder, &["--no-history", "--no-warmup", "--image", NOISE, "-v"]);
     let long = "List every object. ".repeat(300);
     send(&mut session, &format!("\x1b[200~{long}\x1b[201~\r"));
     session.exp_string("llama_context: n_ctx ").unwrap();
@@ -117,7 +117,7 @@ fn ctrl_c_stops_the_answer_and_not_the_conversation() {
 fn ctrl_c_ends_a_conversation_from_a_pipe() {
     let folder = Folder::new();
     let mut command = folder.command();
-    command.args(["chat", "-t", "1", "-v", "--image", FLAT, "--image", NOISE]);
+    command.args(["chat", "-t", "1", "-v", "--no-warmup", "--image", FLAT, "--image", NOISE]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     writeln!(stdin, "{}\n{}", "List every object. ".repeat(300), LABEL[3]).unwrap();

@@ -103,7 +103,7 @@ impl Folder {
         let mut command = self.command();
         let (subcommand, rest) = arguments.split_first().unwrap();
         command.arg(subcommand);
-        let computes = ["run", "explain", "demo", "chat", "eval", "study", "calibrate"].contains(subcommand);
+        let computes = ["run", "explain", "demo", "chat", "eval", "study", "calibrate", "bench"].contains(subcommand);
         if computes && rest.first() != Some(&"merge") {
             command.args(["-t", "1"]);
         }

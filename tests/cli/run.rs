@@ -11,11 +11,12 @@ fn the_answer_goes_to_stdout_and_the_summary_to_stderr() {
     assert_eq!(ran.stdout, "yes\n");
     let parts: Vec<&str> = ran.stderr.strip_suffix('\n').unwrap().split("; ").collect();
     assert_eq!(parts[..2], ["target answered, exit score 0.645 < 0.8", "read 64/256 visual tokens"]);
-    assert!(parts[2].starts_with("guide encode ") && parts[2].contains(" ms, consistency "), "{parts:?}");
-    assert!(parts[3].starts_with("target encode ") && parts[3].contains(" ms, prefill "), "{parts:?}");
-    assert!(parts[4].starts_with("total "), "{parts:?}");
-    assert!(parts[5].ends_with("x the speed of the target alone (estimated)"), "{parts:?}");
-    assert_eq!(parts.len(), 6);
+    assert_eq!(parts[2], "0 of 1 drafted tokens right");
+    assert!(parts[3].starts_with("guide encode ") && parts[3].contains(" ms, consistency "), "{parts:?}");
+    assert!(parts[4].starts_with("target encode ") && parts[4].contains(" ms, prefill "), "{parts:?}");
+    assert!(parts[5].starts_with("total "), "{parts:?}");
+    assert!(parts[6].contains("x the speed of the target alone (estimated)"), "{parts:?}");
+    assert_eq!(parts.len(), 7);
 }
 
 #[test]
@@ -46,11 +47,14 @@ fn the_report_has_all_its_fields() {
     };
     assert_eq!(
         sorted(keys(&report)),
-        "answer exit finish generated_tokens guide models prompt_tokens source timings_ms visual"
+        "answer draft exit finish generated_tokens guide held_tokens models prompt_tokens source timings_ms visual"
     );
     assert_eq!(sorted(keys(&report["exit"])), "confidence consistency exited score threshold");
-    assert_eq!(sorted(keys(&report["visual"])), "encoded kept kept_indices pictures retain reused tokens");
-    assert_eq!(sorted(keys(&report["guide"])), "answer tokens");
+    assert_eq!(
+        sorted(keys(&report["visual"])),
+        "encoded kept kept_indices pictures projected retain reused tiles tokens"
+    );
+    assert_eq!(sorted(keys(&report["guide"])), "answer held_tokens tokens");
     assert_eq!(sorted(keys(&report["models"])), "guide target");
     assert_eq!(
         sorted(keys(&report["timings_ms"])),

@@ -2,7 +2,7 @@
 
 use crate::cli::values::{self, DeviceList, GpuLayers};
 use clap::Args;
-use sgl::guidance::{Consistency, Policy, Retain};
+use sgl::guidance::{Consistency, Policy, Retain, Tiles};
 use sgl::llama::{CacheType, FlashAttention};
 use std::path::PathBuf;
 /// The flags that `run`, `explain` and `chat` share.
@@ -65,6 +65,13 @@ pub struct GuidanceArgs {
     /// keep the same share [default: the profile's, or 0.25]
     #[arg(long, value_name = "PART", value_parser = values::score, allow_negative_numbers = true)]
     pub picture_floor: Option<f64>,
+    /// Importance that may be given up so that the kept tokens lie in fewer of the target's tiles, since tiles that hold none are
+    /// not encoded; 0 is none [default: 0.05, or 0 for a guide that looks less closely]
+    #[arg(long, value_name = "SHARE", env = "SGL_TILE_LOSS", allow_negative_numbers = true)]
+    pub tile_loss: Option<Tiles>,
+    /// Do not offer the guide's answer to the target as a draft
+    #[arg(long)]
+    pub no_draft: bool,
     /// The guide's answer is final from this score on, 0 to 1 [default: the profile's, or 0.9]
     #[arg(long, value_name = "SCORE", env = "SGL_EXIT_THRESHOLD", value_parser = values::score, allow_negative_numbers = true)]
     pub exit_threshold: Option<f64>,
@@ -88,12 +95,23 @@ pub struct GuideArgs {
     /// --image-max-tokens]
     #[arg(long, value_name = "N", value_parser = values::image_tokens, allow_negative_numbers = true)]
     pub guide_image_max_tokens: Option<u32>,
+    /// Most tiles of a picture in the guide, for a quick look by models that cut pictures up; 1 is the picture as a whole. A
+    /// guide that looks less closely ranks only: there is no early exit without --exit-threshold [default: the model's own]
+    #[arg(long, value_name = "N", value_parser = values::tiles, allow_negative_numbers = true)]
+    pub guide_max_tiles: Option<u32>,
     /// The guide's layers on the device [default: as --gpu-layers]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub guide_gpu_layers: Option<GpuLayers>,
     /// The guide's devices [default: as --device]
     #[arg(long, value_name = "NAMES")]
     pub guide_device: Option<DeviceList>,
+}
+
+impl GuideArgs {
+    /// Whether the guide is told to look less closely than it can: enough to rank, not to answer.
+    pub fn is_coarse(&self) -> bool {
+        self.guide_max_tiles.is_some() || self.guide_image_max_tokens.is_some()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -130,7 +148,7 @@ pub struct LlamaArgs {
     #[arg(short, long, value_name = "N", env = "LLAMA_ARG_CTX_SIZE", default_value = "0", value_parser = values::context,
         allow_negative_numbers = true)]
     pub ctx_size: u32,
-    /// Threads [default: one per core]
+    /// Threads [default: one per physical core]
     #[arg(short, long, value_name = "N", env = "LLAMA_ARG_THREADS", value_parser = values::threads, allow_negative_numbers = true)]
     pub threads: Option<u32>,
     /// Most tokens in a batch
@@ -150,6 +168,10 @@ pub struct LlamaArgs {
         allow_negative_numbers = true
     )]
     pub gpu_layers: GpuLayers,
+    /// Offload as many layers of guide and target as fit into the memory of the devices together, the guide's first, with room
+    /// for 8192 tokens if -c does not say
+    #[arg(long)]
+    pub fit: bool,
     /// Devices, separated by commas, or none [default: all]
     #[arg(long, value_name = "NAMES", env = "LLAMA_ARG_DEVICE")]
     pub device: Option<DeviceList>,

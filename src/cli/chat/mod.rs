@@ -32,6 +32,7 @@ pub fn run(args: &ChatArgs, console: &Console) -> Result<(), Failure> {
     let mut conversation = Conversation::new(settings, args.conversation.system.as_deref());
     open(images)?.into_iter().for_each(|picture| conversation.add(picture));
     share(args.conversation.encoder_cache, &mut pair);
+    pair.guide.iter_mut().chain([&mut pair.target]).for_each(|model| model.warm_up = !args.conversation.no_warmup);
     let is_guided = pair.guide.is_some();
 
     let progress = console.progress();

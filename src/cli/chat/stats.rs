@@ -74,7 +74,7 @@ fn mebibytes(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sgl::pipeline::ModelNames;
+    use sgl::pipeline::{ModelNames, TileReport};
     use sgl::vlm::Finish;
 
     fn report(source: Source, pictures: &[(usize, usize)], [encoded, reused]: [usize; 2], ms: f64) -> Report {
@@ -85,15 +85,28 @@ mod tests {
             Source::Guide => Timings { guide_decode: Some(ms), total: ms + 1.0, ..Timings::default() },
             Source::Target => Timings { target_decode: Some(ms), total: ms + 1.0, ..Timings::default() },
         };
+        let tiles = TileReport { all: 1, needed: 1, lost: 0.0 };
         Report {
             answer: "8".into(),
             source,
             finish: Finish::Stop,
             exit: None,
-            visual: VisualReport { tokens, kept, retain: 1.0, pictures, encoded, reused, kept_indices: Vec::new() },
+            visual: VisualReport {
+                tokens,
+                kept,
+                retain: 1.0,
+                pictures,
+                tiles,
+                encoded,
+                reused,
+                projected: 0,
+                kept_indices: Vec::new(),
+            },
             guide: None,
             timings_ms,
             prompt_tokens: 96,
+            held_tokens: 0,
+            draft: None,
             generated_tokens: 2,
             models: ModelNames { guide: None, target: "t".into() },
         }

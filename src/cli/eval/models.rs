@@ -19,7 +19,7 @@ pub fn facts(pair: &Pair, llama: &LlamaArgs) -> Result<Models, Failure> {
         guide: guide.map(files).transpose()?,
         family: family(&pair.target)?,
         guide_family: guide.map_or(Ok(Family::Other), family)?,
-        llama: told(llama),
+        llama: told(pair, llama),
         versions: [env!("CARGO_PKG_VERSION").to_owned(), env!("SGL_LLAMA_VERSION").to_owned()],
     })
 }
@@ -35,13 +35,19 @@ fn files(options: &VlmOptions) -> Result<ModelFiles, Failure> {
 }
 
 /// What changes answers: not threads and devices.
-fn told(llama: &LlamaArgs) -> Vec<(String, String)> {
+fn told(pair: &Pair, llama: &LlamaArgs) -> Vec<(String, String)> {
     let mut told = vec![
         ("--flash-attn".to_owned(), llama.flash_attn.to_string()),
         ("--cache-type-k".to_owned(), llama.cache_type_k.to_string()),
         ("--cache-type-v".to_owned(), llama.cache_type_v.to_string()),
     ];
-    let limits = [("--image-min-tokens", llama.image_min_tokens), ("--image-max-tokens", llama.image_max_tokens)];
+    let guide = pair.guide.as_ref();
+    let limits = [
+        ("--image-min-tokens", llama.image_min_tokens),
+        ("--image-max-tokens", llama.image_max_tokens),
+        ("--guide-image-max-tokens", guide.and_then(|guide| guide.image_tokens.max)),
+        ("--guide-max-tiles", guide.and_then(|guide| guide.max_tiles)),
+    ];
     told.extend(limits.into_iter().filter_map(|(flag, n)| Some((flag.to_owned(), n?.to_string()))));
     told
 }

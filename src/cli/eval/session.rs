@@ -4,6 +4,7 @@ use super::progress::Shown;
 use super::{judging, models};
 use crate::cli::args::MeasureArgs;
 use crate::cli::error::{Exit, Failure};
+use crate::cli::fit;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::Console;
 use crate::cli::resolve::{Pair, usage};
@@ -73,6 +74,7 @@ pub fn measure_if(
     console: &Console,
 ) -> Result<Measured, Failure> {
     let mut pair = Pair::named(&args.models, &args.guide, &args.llama, &args.given)?;
+    fit::apply(&mut pair, &args.llama, Some(&args.guide), console)?;
     let bytes = args.work.encoder_cache;
     pair.target.encoder_cache_bytes = bytes;
     if let Some(guide) = &mut pair.guide {

@@ -6,7 +6,6 @@ use super::drawing::scores;
 use serde::Serialize;
 use sgl::explain::Agreement;
 use sgl::guidance::{Importance, Kept, Policy, Retain};
-use sgl::llama::SamplingOptions;
 use sgl::pipeline::{Event, Outcome, Pipeline, PipelineError, Request, Selection};
 use sgl::timing::Phase;
 use sgl::vlm::{GenerationOptions, Role, Vlm, VlmError};
@@ -46,8 +45,8 @@ impl Oracle {
         let prepared =
             target.prepare(&request.messages, &request.pictures, show(Phase::TargetEncode)).map_err(in_target)?;
         let prompt = &prepared.prompt;
-        let sampling = SamplingOptions::default();
-        let options = GenerationOptions { n_predict: request.n_predict, sampling, observe: true };
+        let n_predict = request.n_predict;
+        let options = GenerationOptions { n_predict, observe: true, ..GenerationOptions::default() };
         let kept = Kept::all(prompt.n_visual());
         let mut on_read = show(Phase::TargetPrefill);
         let generation = target.answer(&prepared, &kept, &options, &mut on_read, &mut |_| {}).map_err(in_target)?;
