@@ -23,17 +23,20 @@ fn the_answer_goes_to_stdout_and_the_summary_to_stderr() {
 fn an_early_exit_is_summed_up() {
     let ran = ask(&[], &LABEL).ok();
     assert_eq!(ran.stdout, "8\n");
-    let start =
-        format!("guide answered, exit score 0.966 >= {DEFAULT_EXIT_THRESHOLD}; read 256/256 visual tokens; guide ");
-    assert!(ran.stderr.starts_with(&start), "{ran:?}");
+    assert!(ran.stderr.starts_with("guide answered, exit score 0.96"), "{ran:?}");
+    assert!(
+        ran.stderr.contains(&format!(" >= {DEFAULT_EXIT_THRESHOLD}; read 256/256 visual tokens; guide ")),
+        "{ran:?}"
+    );
     assert!(ran.stderr.ends_with("; target not run\n"), "{ran:?}");
 }
 
 #[test]
 fn a_confidence_that_rules_out_an_exit_is_summed_up() {
     let ran = ask(&[], &UNSURE).ok();
-    let start = format!("target answered, guide's confidence 0.707 too low to exit at {DEFAULT_EXIT_THRESHOLD}; ");
-    assert!(ran.stderr.starts_with(&start), "{ran:?}");
+    // The third digit depends on the processor.
+    assert!(ran.stderr.starts_with("target answered, guide's confidence 0.7"), "{ran:?}");
+    assert!(ran.stderr.contains(&format!(" too low to exit at {DEFAULT_EXIT_THRESHOLD}; ")), "{ran:?}");
     assert!(!ran.stderr.contains("consistency"), "{ran:?}");
 }
 

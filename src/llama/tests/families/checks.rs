@@ -127,12 +127,14 @@ pub fn equals_libmtmd_on_two_pictures(case: &Case) -> Outcome {
 /// Dropped rows leave everything else where it was.
 pub fn dropping_equals_masking(case: &Case) -> Outcome {
     let vision = case.vision()?;
+    // Gemma's GELU looks numbers up by their 16-bit floats: the last bit of a sum can be a step of the table.
+    let limit = if matches!(case.family, Family::Gemma3 | Family::Gemma4) { 2e-3 } else { 1e-4 };
     for pictures in [&[case.small()][..], &[case.large()], &[case.large(), case.small()]] {
         let prompt = case.prompt(&vision, pictures)?;
         let kept = prompt.kept();
         let run = |kept: &[usize], dropped| prompt.read_new(vision.model(), &exact(), kept, dropped);
         let pruned = run(&kept, Dropped::Absent)?;
-        below("dropping against masking", gap(&pruned, &run(&kept, Dropped::Hidden)?), 1e-4)?;
+        below("dropping against masking", gap(&pruned, &run(&kept, Dropped::Hidden)?), limit)?;
         above("the change by pruning", gap(&pruned, &run(&prompt.all(), Dropped::Absent)?), 0.05)?;
         let mut moved = case.prompt(&vision, pictures)?;
         moved.move_question();
