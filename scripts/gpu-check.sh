@@ -6,9 +6,9 @@
 # output and in OUT/summary.txt; fails if one does.
 #
 #   --build         build the libraries from the bundled source also where the bundle has kernels
-#   --only A,B      of: devices, splits, answers, tests, bench, graphs, large [default: all]
+#   --only A,B      of: devices, splits, fit, answers, tests, bench, mixed, graphs, large [default: all]
 #   --seconds N     time for everything, a build included [default: 570]; what does not fit in is not a pass
-#   --dry-run       the same on the CPU, to try this script where there is no GPU; without bench and large
+#   --dry-run       the same on the CPU, to try this script where there is no GPU; without fit, bench, mixed and large
 #
 # Unpacked and built files stay in ${TMPDIR:-/tmp}/sgl-gpu-check, so that a second call does what the first had no time for.
 set -uo pipefail
@@ -38,9 +38,9 @@ mkdir -p "${names[1]}" && out=$(cd "${names[1]}" && pwd) || fail "cannot create 
 root=${TMPDIR:-/tmp}/sgl-gpu-check
 work=$root/$(sha256sum "$bundle" | cut -c1-16)
 gpu=CUDA0
-only=${only:-devices,splits,answers,tests,bench,graphs,large}
+only=${only:-devices,splits,fit,answers,tests,bench,mixed,graphs,large}
 if [ $dry = yes ]; then
-    gpu=none only=$(printf '%s' ",$only," | sed 's/,bench,/,/; s/,large,/,/')
+    gpu=none only=$(printf '%s' ",$only," | sed -E ':a; s/,(fit|bench|mixed|large),/,/; ta')
 fi
 
 # Programs, libraries and source, with the models back in the programs.
@@ -233,7 +233,7 @@ check_splits() {
 # What the export costs with CUDA graphs and without, on the guide that the bench wrote, else the embedded one.
 check_graphs() {
     local disabled model
-    model=$(ls "$root"/shapes/*-1b-*.gguf 2>/dev/null | grep -v /mmproj | head -n 1)
+    model=$(ls "$root"/shapes/*-1b-*/*.gguf 2>/dev/null | grep -v /mmproj | head -n 1)
     printf '%s: ' "$(basename "${model:-embedded guide}")"
     for disabled in '' 1; do
         [ -n "$disabled" ] && export GGML_CUDA_DISABLE_GRAPHS=1 && printf 'without graphs: '
@@ -243,28 +243,47 @@ check_graphs() {
     done
 }
 
-# A pair of the sizes of published models, with random weights that are written here; JSON in bench.jsonl.
+# bench PLACEMENT SHAPE TYPE...: pairs of the sizes of published models, with random weights that are written here; JSON in
+# bench.jsonl.
 bench() {
-    local type status=0
-    for type in q4_k f16; do
+    local place=$1 shape=$2 type status=0
+    shift 2
+    for type in "$@"; do
         # shellcheck disable=SC2046
-        if sgl bench --shape "$1" --guide-type $type --target-type $type --mmproj-type f16 --rounds 3 --json \
-            --cache "$root/shapes" $(placement gpu) >> "$out/bench.jsonl"; then
-            printf '%s %s done; ' "$1" $type
+        if sgl bench --shape "$shape" --guide-type "$type" --target-type "$type" --mmproj-type f16 --rounds 3 --json \
+            --retain 9% --kept-tiles 3 --cache "$root/shapes" $(placement "$place") >> "$out/bench.jsonl"; then
+            printf '%s %s done; ' "$shape" "$type"
         else
-            printf '%s %s FAILED; ' "$1" $type
+            printf '%s %s FAILED; ' "$shape" "$type"
             status=1
         fi
-        # Only what is small stays, for the next check.
-        find "$root/shapes" -name '*.gguf' -size +3G -delete
     done
     return $status
 }
 
-check_bench() { bench internvl-1b+8b; }
+check_bench() { bench gpu internvl-1b+8b q4_k f16; }
 
-# The paper's sizes; 52 GB of disk in the larger type.
-check_large() { bench internvl-2b+26b; }
+check_mixed() { bench guide-cpu internvl-1b+8b q4_k; }
+
+# The paper's sizes; only what is small stays of the files before, and what is left over makes room for 52 GB.
+check_large() {
+    local status=0 type
+    for type in q4_k f16; do
+        find "$root/shapes" -name '*.gguf' -size +3G -delete
+        bench gpu internvl-2b+26b $type || status=1
+    done
+    return $status
+}
+
+# Both models of the embedded pair go onto the GPU whole, and answer as on the CPU.
+check_fit() {
+    local question said expected
+    question=(--json --image "$here/models/pictures/flat.png" -p "What is the label on the red square?")
+    said=$(sgl run --fit "${question[@]}" 2>&1) && expected=$(sgl run -dev none "${question[@]}" 2>&1) || return
+    printf '%s\n%s\n' "$said" "$expected" >&2
+    grep -o 'fits: guide whole, target whole; .* left on .*' <<< "$said" &&
+        [ "$(grep -o '"answer":"[^"]*"' <<< "$said")" = "$(grep -o '"answer":"[^"]*"' <<< "$expected")" ]
+}
 
 rm -f "$out"/{summary,log}.txt "$out/bench.jsonl"
 device=$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null | head -n 1)
@@ -294,7 +313,7 @@ if [ ! -e "$compiled_in" ]; then
     trap 'rm -f "$compiled_in"' EXIT
 fi
 
-for name in devices splits answers tests bench graphs large; do
+for name in devices splits fit answers tests bench mixed graphs large; do
     check "$name"
 done
 printf '%s\n' "$failures failed" | tee -a "$out/summary.txt"

@@ -59,14 +59,11 @@ impl Tap {
     fn add(&mut self, sequence: sys::llama_seq_id, layer: u32, mass: &[f32], positions: &[sys::llama_pos]) {
         let Some(watched) = self.watched.get_mut(&sequence) else { return };
         if watched.last_positions != positions {
+            if watched.changed(positions) {
+                watched.find(positions);
+            }
             watched.last_positions.clear();
             watched.last_positions.extend_from_slice(positions);
-            watched.cells.clear();
-            for (cell, position) in positions.chunks_exact(3).enumerate() {
-                if let Some(&index) = watched.index_of.get(position) {
-                    watched.cells.push((cell as u32, index));
-                }
-            }
         }
         let sums = watched.layers.entry(layer).or_insert_with(|| vec![0.0; watched.n_watched]);
         for &(cell, index) in &watched.cells {
@@ -74,6 +71,22 @@ impl Tap {
                 *sum += mass;
             }
         }
+    }
+}
+
+impl Watched {
+    /// Whether a watched token came, went or moved since the last positions. A step of decoding fills one cell, with none.
+    fn changed(&self, positions: &[sys::llama_pos]) -> bool {
+        let is_watched = |position: &[sys::llama_pos]| self.index_of.contains_key(position);
+        let mut cells = self.last_positions.chunks_exact(3).zip(positions.chunks_exact(3));
+        self.last_positions.len() != positions.len()
+            || cells.any(|(last, now)| last != now && (is_watched(last) || is_watched(now)))
+    }
+
+    /// Looks every cell up.
+    fn find(&mut self, positions: &[sys::llama_pos]) {
+        let cells = positions.chunks_exact(3).zip(0..);
+        self.cells = cells.filter_map(|(position, cell)| Some((cell, *self.index_of.get(position)?))).collect();
     }
 }
 

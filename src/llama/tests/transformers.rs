@@ -166,7 +166,7 @@ fn prompts_have_the_same_tokens_and_positions() {
 fn visual_embeddings_agree() {
     for_each_run(Role::Guide, |run, _, prepared| {
         let rows: Vec<f64> = (0..).map_while(|row| prepared.row(row)).flat_map(wide).collect();
-        run.assert_within(1e-4, "embeddings", &rows, &run.case.embeddings.concat());
+        run.assert_within(tolerance(1e-4), "embeddings", &rows, &run.case.embeddings.concat());
     });
 }
 
