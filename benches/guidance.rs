@@ -88,5 +88,15 @@ fn diversity(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, selection, geometry, diversity);
+/// What the guide owes for each of its tokens.
+fn probability(criterion: &mut Criterion) {
+    const N_VOCAB: usize = 151_655;
+    let mut random = fastrand::Rng::with_seed(3);
+    let logits: Vec<f32> = (0..N_VOCAB).map(|_| 16.0 * random.f32() - 8.0).collect();
+    criterion.bench_function(&format!("ln p of a token of {N_VOCAB}"), |bencher| {
+        bencher.iter(|| sgl::llama::log_probability(black_box(&logits), 7));
+    });
+}
+
+criterion_group!(benches, selection, geometry, diversity, probability);
 criterion_main!(benches);
