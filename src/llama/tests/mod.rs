@@ -7,5 +7,6 @@ mod families;
 mod fidelity;
 mod geometry;
 mod harness;
+mod products;
 mod tower;
 mod transformers;
