@@ -1,7 +1,7 @@
 //! The attention export (`patches/0001`).
 
 use super::harness::*;
-use crate::llama::{Batch, CacheType, Context, ContextOptions, FlashAttention, LayerMass};
+use crate::llama::{Batch, CacheType, Context, ContextOptions, FlashAttention, LayerMass, Position};
 
 /// Export and `cb_eval` in one run without flash attention: the worst layer's relative distance.
 fn export_against_softmax(name: &str, options: &ContextOptions) -> f64 {
@@ -13,7 +13,7 @@ fn export_against_softmax(name: &str, options: &ContextOptions) -> f64 {
     let mut context = Observer::context(vision.model(), options, &mut observer, true);
     context.watch_attention(0, &flat.visual);
     read(&mut context, &flat, 0);
-    decode(&mut context, &[(Input::Token(10), crate::llama::Position::sequential(flat.end))], 0, 0);
+    decode(&mut context, &[(Input::Token(10), Position::sequential(flat.end))], 0, 0);
     let exported = context.take_attention(0);
     drop(context);
     assert_eq!(exported.len(), vision.model().n_layer() as usize);
@@ -86,6 +86,26 @@ fn sums_grow_by_one_head_count_per_query() {
         let heads = total / n_query as f32;
         assert!(f64::from(heads - 3.0).abs() < tolerance(1e-3), "layer {layer}: {heads} heads"); // the guide has 3
     }
+}
+
+#[test]
+fn many_queries_and_threads_change_it_by_rounding_only() {
+    // 500 queries of 3 heads on 2000 cells are more than the CPU's operation takes at once.
+    let vision = load_vision("guide");
+    let entries: Vec<_> = (0..2000).map(|t| (Input::Token(5 + t % 90), Position::sequential(t))).collect();
+    let watched: Vec<_> = entries[..1500].iter().map(|&(_, position)| position).collect();
+    let run = |n_ubatch, n_threads| {
+        let options = ContextOptions { n_ctx: 2048, n_ubatch, n_threads: Some(n_threads), ..options() };
+        let mut context = Context::new(vision.model(), &options).unwrap();
+        context.watch_attention(0, &watched);
+        for text in entries[..1500].chunks(500) {
+            decode(&mut context, text, 0, usize::MAX);
+        }
+        decode(&mut context, &entries[1500..], 0, 0);
+        context.take_attention(0)
+    };
+    let distance = distance(&run(512, 2), &run(32, 1));
+    assert!(distance < tolerance(5e-4), "{distance:e}");
 }
 
 /// Two sequences in every batch, each with its own prompt, against each of them alone.
