@@ -19,8 +19,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let picture = Picture::open(picture, &Limits::default())?;
     let request = Request::new(question(None, 1, &text), vec![picture]);
     let outcome = pipeline.run(&request, &mut |event| {
-        if let Event::Text(piece) = event {
-            print!("{piece}");
+        if let Event::Said(said) = event {
+            print!("{}", said.text);
         }
     })?;
     let report = outcome.report;

@@ -12,6 +12,7 @@
 
 mod agreement;
 mod colour;
+mod explanation;
 mod figure;
 mod legend;
 mod panel;
@@ -20,10 +21,13 @@ pub mod terminal;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tokens;
 
 pub use agreement::{Agreement, rank_correlation};
+pub use explanation::{Compared, Explanation, scores};
 pub use figure::{Figure, View};
 pub use sheet::Sheet;
+pub use tokens::{Layer, PictureTokens, TargetToken, Token};
 
 use image::{ImageFormat, RgbImage};
 use std::io::Cursor;
@@ -57,6 +61,9 @@ pub enum ExplainError {
         /// Visual tokens.
         n_tokens: usize,
     },
+    /// The guide's attention is not part of what a request left behind.
+    #[error("the guide has not looked at the pictures, so there is nothing to draw")]
+    NotSeen,
     /// The PNG encoder failed.
     #[error("the heat map could not be written as PNG: {0}")]
     Encode(#[from] image::ImageError),

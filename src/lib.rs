@@ -4,23 +4,27 @@
 //! tokens, and a large one, the *target*, reads only the best of them, at their original positions. Where the guide is
 //! confident and consistent, its answer is final and the target never runs.
 //!
-//! [`pipeline::Pipeline`] is the whole of it; [`vlm::Vlm`] one model; [`guidance`] the algorithm.
+//! [`pipeline::Pipeline`] is the whole of it; [`vlm::Vlm`] one model; [`guidance`] the algorithm; [`engine::Engine`] many
+//! requests on one pair.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod bench;
 pub mod chat;
+pub mod engine;
 pub mod eval;
 pub mod explain;
 pub mod fixtures;
 pub mod geometry;
 pub mod gguf;
+pub mod grammar;
 pub mod guidance;
 pub mod llama;
 pub mod media;
 pub mod pair;
 pub mod pipeline;
 pub mod profile;
+pub mod server;
 pub mod timing;
 pub mod vlm;

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use std::time::Instant;
+use utoipa::ToSchema;
 
 /// What the user waits for, in the order in which it happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// The guide's vision encoder.
@@ -35,6 +36,19 @@ impl Phase {
         Self::TargetDecode,
     ];
 
+    /// As JSON and metrics have it: `guide_encode`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GuideEncode => "guide_encode",
+            Self::GuidePrefill => "guide_prefill",
+            Self::GuideDecode => "guide_decode",
+            Self::Consistency => "consistency",
+            Self::TargetEncode => "target_encode",
+            Self::TargetPrefill => "target_prefill",
+            Self::TargetDecode => "target_decode",
+        }
+    }
+
     /// Words for messages.
     pub fn label(self) -> &'static str {
         match self {
@@ -50,7 +64,7 @@ impl Phase {
 }
 
 /// Wall-clock milliseconds by phase; `None` for phases that did not run.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, ToSchema)]
 pub struct Timings {
     /// See [`Phase::GuideEncode`].
     pub guide_encode: Option<f64>,
@@ -97,4 +111,16 @@ impl Timings {
 /// Milliseconds since `start`.
 pub fn ms_since(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_json() {
+        for phase in Phase::ALL {
+            assert_eq!(serde_json::to_string(&phase).unwrap(), format!("{:?}", phase.name()));
+        }
+    }
 }

@@ -124,7 +124,7 @@ impl Engine {
         let mut first = None;
         let outcome = self.pipeline.run(request, &mut |event| {
             // The first token is known when decoding begins; its text may be empty, as that of control tokens is.
-            if matches!(event, Event::Phase(Phase::TargetDecode) | Event::Text(_)) {
+            if matches!(event, Event::Phase(Phase::TargetDecode) | Event::Said(_)) {
                 first.get_or_insert_with(|| ms_since(start));
             }
         })?;

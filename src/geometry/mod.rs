@@ -8,6 +8,7 @@ pub use carry::Carry;
 pub use expectation::{Expectation, ExpectationError};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A part of a picture, in shares of its width and height: 0 is the left or upper edge, 1 the right or lower one. Parts
 /// that reach beyond are padding.
@@ -54,7 +55,7 @@ impl Rect {
 }
 
 /// How a model sees a picture: models that tile show it as a whole beside the tiles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// The whole picture, reduced, beside its tiles (also called thumbnail); the only level where it needs no tiles.

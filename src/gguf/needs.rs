@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::check::part_paths;
+use super::check::{check_target, part_paths};
 use super::types::tensor_type_named;
 use super::{GgufError, Header, Tensor};
 
@@ -40,9 +40,10 @@ impl Needs {
     /// Reads the headers of a model, with all its parts, and of its mmproj.
     ///
     /// # Errors
-    /// Those of [`Header::read`].
+    /// Those of [`Header::read`] and [`check_target`]: numbers of layers that no model has are refused here too.
     pub fn read(model: &Path, mmproj: &Path) -> Result<Self, GgufError> {
-        let first = Header::read(model)?;
+        let (first, mmproj) = (Header::read(model)?, Header::read(mmproj)?);
+        check_target(&first, &mmproj)?;
         let mut others = Vec::new();
         if let Some(split) = first.summary().split {
             for path in part_paths(&first, split)? {
@@ -50,7 +51,7 @@ impl Needs {
             }
         }
         let parts: Vec<&Header> = std::iter::once(&first).chain(&others).collect();
-        Ok(Self::of(&parts, &Header::read(mmproj)?))
+        Ok(Self::of(&parts, &mmproj))
     }
 
     /// The same from headers; the first part's comes first.
@@ -129,6 +130,26 @@ mod tests {
             assert!(needs.layers.iter().any(|layer| layer.key_width > 0 && layer.value_width > 0), "{}", family.name());
             assert_eq!(needs.mmproj_bytes, mmproj.tensors().map(|(_, tensor)| tensor.bytes).sum::<u64>());
         }
+    }
+
+    #[test]
+    fn no_memory_is_taken_for_layers_that_no_model_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, file: Fixture| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, file.bytes()).unwrap();
+            path
+        };
+        let mmproj = write("mmproj.gguf", Fixture::mmproj(32));
+        let needs = |model: Fixture| Needs::read(&write("model.gguf", model), &mmproj);
+        assert_eq!(needs(Fixture::text_model("qwen2", 32)).unwrap().layers.len(), 2);
+        let tall = Fixture::new().text("general.architecture", "qwen2").number("qwen2.block_count", u32::MAX).tensor(
+            "output_norm.weight",
+            &[32],
+            0,
+        );
+        let error = needs(tall).unwrap_err();
+        assert!(error.to_string().contains("qwen2.block_count"), "{error}");
     }
 
     #[test]

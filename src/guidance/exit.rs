@@ -4,6 +4,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::{GuidanceError, serde_as_text};
+use utoipa::ToSchema;
 
 /// SEE: how sure the guide is of its own greedy answer, `exp(1/N * sum_i ln p(x_i))`, in `0..=1`.
 ///
@@ -48,7 +49,7 @@ fn probability(logprob: f64) -> f64 {
 }
 
 /// Whether the guide's answer is final, and the numbers that decided it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct ExitDecision {
     /// `(confidence + consistency) / 2`; none without consistency.
     pub score: Option<f64>,

@@ -4,6 +4,7 @@ use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::{LlamaBackendDeviceType, list_llama_ggml_backend_devices};
 use llama_cpp_sys_2 as sys;
 use serde::Serialize;
+use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -64,18 +65,20 @@ pub(super) fn backend() -> &'static LlamaBackend {
     &BACKEND
 }
 
-/// The last errors logged since [`forget_errors`], since llama.cpp's functions return only null or a code.
-static ERRORS: Mutex<String> = Mutex::new(String::new());
+thread_local! {
+    /// The last errors that this thread logged since [`forget_errors`], since llama.cpp's functions return only null or a code.
+    static ERRORS: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 /// Empties the record of errors; called before a call whose failure will be explained.
 pub(super) fn forget_errors() {
-    ERRORS.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    ERRORS.with_borrow_mut(String::clear);
 }
 
 /// What was logged as an error since [`forget_errors`], on one line.
 pub(super) fn logged_reason() -> String {
-    let errors = ERRORS.lock().unwrap_or_else(PoisonError::into_inner);
-    if errors.is_empty() { "no reason was logged; -v shows all logs".to_owned() } else { errors.clone() }
+    let errors = ERRORS.with_borrow(String::clone);
+    if errors.is_empty() { "no reason was logged; -v shows all logs".to_owned() } else { errors }
 }
 
 /// Memory of a context, in bytes, over all devices.
@@ -127,12 +130,13 @@ unsafe extern "C" fn log(level: sys::ggml_log_level, text: *const c_char, _: *mu
     match level {
         sys::GGML_LOG_LEVEL_ERROR => {
             tracing::error!(target: "llama.cpp", "{text}");
-            let mut errors = ERRORS.lock().unwrap_or_else(PoisonError::into_inner);
-            if errors.len() < MAX_REASON {
-                let separator = if errors.is_empty() { "" } else { "; " };
-                errors.push_str(separator);
-                errors.push_str(&text.replace('\n', " "));
-            }
+            ERRORS.with_borrow_mut(|errors| {
+                if errors.len() < MAX_REASON {
+                    let separator = if errors.is_empty() { "" } else { "; " };
+                    errors.push_str(separator);
+                    errors.push_str(&text.replace('\n', " "));
+                }
+            });
         }
         sys::GGML_LOG_LEVEL_WARN => tracing::warn!(target: "llama.cpp", "{text}"),
         sys::GGML_LOG_LEVEL_INFO => {

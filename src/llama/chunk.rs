@@ -20,6 +20,8 @@ pub struct Chunks {
 
 // SAFETY: the list is plain memory that nothing else refers to; libmtmd ties it to no thread.
 unsafe impl Send for Chunks {}
+// SAFETY: what is shared is only read: `mtmd_input_chunks_size` and `_get` take it as constant, and nothing in it changes by that.
+unsafe impl Sync for Chunks {}
 
 impl Chunks {
     /// Takes a list into ownership.

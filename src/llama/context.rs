@@ -147,7 +147,7 @@ pub struct ContextOptions {
     /// V cache type.
     pub cache_v: CacheType,
     /// Flag that, once set, stops the computation in progress and all later ones until it is cleared. Works between
-    /// batches everywhere, and within one on the CPU.
+    /// batches everywhere, and within one on the CPU. See [`Context::cancel_with`].
     pub cancel: Arc<AtomicBool>,
 }
 
@@ -168,12 +168,15 @@ impl Default for ContextOptions {
     }
 }
 
+/// Flags that stop a computation once all are set; without flags it is never stopped.
+type Flags = Vec<Arc<AtomicBool>>;
+
 /// A KV cache with the compute buffers to extend it.
 pub struct Context {
     raw: NonNull<sys::llama_context>,
     // llama.cpp holds pointers to both: they are boxed or shared, and dropped after the context.
     tap: NonNull<Tap>,
-    cancel: Arc<AtomicBool>,
+    cancel: NonNull<Flags>,
     model: Arc<Model>,
     memory: Memory,
     n_batch: u32,
@@ -198,7 +201,7 @@ impl Context {
         options: &ContextOptions,
         adjust: impl FnOnce(&mut sys::llama_context_params),
     ) -> Result<Self, LlamaError> {
-        let cancel = options.cancel.clone();
+        let cancel = Box::new(vec![options.cancel.clone()]);
         // SAFETY: returns a plain struct.
         let mut params = unsafe { sys::llama_context_default_params() };
         params.n_ctx = options.n_ctx;
@@ -215,16 +218,17 @@ impl Context {
         params.n_threads = n_threads;
         params.n_threads_batch = n_threads;
         params.abort_callback = Some(is_cancelled);
-        params.abort_callback_data = Arc::as_ptr(&cancel).cast_mut().cast();
+        params.abort_callback_data = std::ptr::from_ref::<Flags>(&cancel).cast_mut().cast();
         adjust(&mut params);
         backend::forget_errors();
         backend::forget_buffers();
-        // SAFETY: the model is valid and kept alive by the Arc below; so is the cancel flag.
+        // SAFETY: the model is valid and kept alive by the Arc below; the boxed flags are kept until the context is freed.
         let raw = unsafe { sys::llama_init_from_model(model.raw().as_ptr(), params) };
         let raw = NonNull::new(raw)
             .ok_or_else(|| LlamaError::CreateContext { n_ctx: options.n_ctx, reason: backend::logged_reason() })?;
         let memory = backend::logged_buffers();
         let tap = NonNull::from(Box::leak(Box::<Tap>::default()));
+        let cancel = NonNull::from(Box::leak(cancel));
         // SAFETY: the context is valid.
         let (n_batch, n_ubatch) = unsafe { (sys::llama_n_batch(raw.as_ptr()), sys::llama_n_ubatch(raw.as_ptr())) };
         Ok(Self { raw, tap, cancel, model: model.clone(), memory, n_batch, n_ubatch })
@@ -261,7 +265,8 @@ impl Context {
     /// # Errors
     /// [`LlamaError::ContextFull`], [`LlamaError::Cancelled`], [`LlamaError::InvalidBatch`], [`LlamaError::Compute`].
     pub fn decode(&mut self, batch: &mut Batch) -> Result<(), LlamaError> {
-        if self.cancel.load(Ordering::Relaxed) {
+        // SAFETY: the box is owned by `self`, and written to through `&mut self` only.
+        if is_set(unsafe { self.cancel.as_ref() }) {
             return Err(LlamaError::Cancelled);
         }
         if batch.is_empty() {
@@ -278,6 +283,12 @@ impl Context {
             -1 => Err(LlamaError::InvalidBatch { n_tokens: batch.len(), reason: backend::logged_reason() }),
             _ => Err(LlamaError::Compute { reason: backend::logged_reason() }),
         }
+    }
+
+    /// The flags that stop the next computations once all of them are set: those of all who have a part in a batch.
+    pub fn cancel_with(&mut self, flags: Vec<Arc<AtomicBool>>) {
+        // SAFETY: the box is owned by `self`; llama.cpp reads it inside `decode` only, which borrows `self` mutably.
+        unsafe { *self.cancel.as_mut() = flags };
     }
 
     /// Logits (`[n_vocab]`) of a batch entry that asked for them, valid until the next decode.
@@ -303,13 +314,18 @@ impl Context {
     /// Removes the tokens of a sequence at positions `from..`; whether it could: recurrent models cannot, nor layers with a
     /// sliding window that have lost what the next token would see.
     pub fn truncate(&mut self, sequence: i32, from: i32) -> bool {
-        // SAFETY: as above, and the model is valid.
+        // SAFETY: the context is valid.
+        self.has_window(sequence, from)
+            && unsafe { sys::llama_memory_seq_rm(sys::llama_get_memory(self.raw.as_ptr()), sequence, from, -1) }
+    }
+
+    /// Whether a sequence still has what a token at position `from` would see of it through a sliding window.
+    pub fn has_window(&self, sequence: i32, from: i32) -> bool {
+        // SAFETY: the context and the model are valid.
         unsafe {
-            let memory = sys::llama_get_memory(self.raw.as_ptr());
             let window = sys::llama_model_n_swa(self.model.raw().as_ptr());
-            let first = sys::llama_memory_seq_pos_min(memory, sequence);
-            let has_window = window == 0 || first <= (from - window).max(0);
-            has_window && sys::llama_memory_seq_rm(memory, sequence, from, -1)
+            let first = sys::llama_memory_seq_pos_min(sys::llama_get_memory(self.raw.as_ptr()), sequence);
+            window == 0 || first <= (from - window).max(0)
         }
     }
 
@@ -368,15 +384,20 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // SAFETY: both are owned and freed once, the context first since it points at the tap.
+        // SAFETY: all are owned and freed once, the context first since it points at the others.
         unsafe {
             sys::llama_free(self.raw.as_ptr());
             drop(Box::from_raw(self.tap.as_ptr()));
+            drop(Box::from_raw(self.cancel.as_ptr()));
         }
     }
 }
 
-unsafe extern "C" fn is_cancelled(flag: *mut c_void) -> bool {
-    // SAFETY: `flag` is the context's AtomicBool, alive while the context is.
-    unsafe { flag.cast::<AtomicBool>().as_ref() }.is_some_and(|flag| flag.load(Ordering::Relaxed))
+unsafe extern "C" fn is_cancelled(flags: *mut c_void) -> bool {
+    // SAFETY: these are the context's flags, alive while the context is and not written to while it computes.
+    unsafe { flags.cast::<Flags>().as_ref() }.is_some_and(is_set)
+}
+
+fn is_set(flags: &Flags) -> bool {
+    !flags.is_empty() && flags.iter().all(|flag| flag.load(Ordering::Relaxed))
 }

@@ -35,7 +35,7 @@ pub use mmproj::{QuantizeError, Requantized, quantize_mmproj};
 pub use model::{Model, ModelOptions, Token};
 pub use quantize::quantize;
 pub use sampler::{Sampler, SamplingOptions};
-pub use softmax::log_probability;
+pub use softmax::{log_probabilities, log_probability, most_probable_tokens};
 pub use threads::default_threads;
 pub use vision::{Embeddings, ImageTokens, MAX_IMAGE_TOKENS, Vision, VisionOptions};
 
@@ -80,6 +80,9 @@ pub enum LlamaError {
     /// libmtmd could not cut the prompt into text and picture chunks.
     #[error("cannot prepare the prompt's pictures: {reason}")]
     Tokenize { reason: String },
+    /// A grammar cannot be read, or allows nothing that the model can say.
+    #[error("the grammar of the answer does not work: {reason}")]
+    Grammar { reason: String },
     /// libmtmd could not encode a picture.
     #[error("cannot encode the picture: {reason}")]
     Encode { reason: String },

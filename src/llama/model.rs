@@ -65,6 +65,10 @@ impl Model {
         unsafe { std::ptr::from_ref(&self.inner).cast::<NonNull<sys::llama_model>>().read() }
     }
 
+    pub(super) fn inner(&self) -> &LlamaModel {
+        &self.inner
+    }
+
     /// Number of layers.
     pub fn n_layer(&self) -> u32 {
         self.inner.n_layer()
@@ -108,6 +112,11 @@ impl Model {
     /// The token's bytes as they appear in an answer: control tokens are empty.
     pub fn piece(&self, token: Token) -> Vec<u8> {
         self.inner.vocab().token_to_piece(LlamaToken(token), false, None)
+    }
+
+    /// The token's bytes, those of a control token's name among them.
+    pub fn name(&self, token: Token) -> Vec<u8> {
+        self.inner.vocab().token_to_piece(LlamaToken(token), true, None)
     }
 
     /// Tokens of plain text, without special tokens.

@@ -5,8 +5,16 @@ use wide::f32x8;
 
 /// `ln p(token)` under the softmax of `logits` (`[n_vocab]`); negative infinity for a token that does not exist.
 pub fn log_probability(logits: &[f32], token: Token) -> f64 {
-    let logit = usize::try_from(token).ok().and_then(|token| logits.get(token));
-    logit.map_or(f64::NEG_INFINITY, |&logit| f64::from(logit) - log_sum_exp(logits))
+    log_probabilities(logits)(token)
+}
+
+/// [`log_probability`] of several tokens of one row.
+pub fn log_probabilities(logits: &[f32]) -> impl Fn(Token) -> f64 {
+    let sum = log_sum_exp(logits);
+    move |token| {
+        let logit = usize::try_from(token).ok().and_then(|token| logits.get(token));
+        logit.map_or(f64::NEG_INFINITY, |&logit| f64::from(logit) - sum)
+    }
 }
 
 /// `ln(sum of exp(x))`, to about 1e-7; NaN where a value is.
@@ -28,6 +36,19 @@ fn log_sum_exp(values: &[f32]) -> f64 {
 pub fn most_probable(logits: &[f32]) -> Token {
     let max = max(logits);
     logits.iter().position(|&logit| logit == max).unwrap_or_default() as Token
+}
+
+/// The `n` most probable tokens of `logits` (`[n_vocab]`), best first, the lower id first among equals.
+pub fn most_probable_tokens(logits: &[f32], n: usize) -> Vec<Token> {
+    let better = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    let n = n.min(order.len());
+    if n > 0 && n < order.len() {
+        order.select_nth_unstable_by(n - 1, better);
+    }
+    order.truncate(n);
+    order.sort_unstable_by(better);
+    order.into_iter().map(|token| token as Token).collect()
 }
 
 /// The greatest number; negative infinity if there is none.
@@ -76,6 +97,14 @@ mod tests {
             logits[if place < 10 { 19 } else { 0 }] = f32::NAN;
             assert_eq!(most_probable(&logits), place as Token);
         }
+    }
+
+    #[test]
+    fn the_most_probable_tokens_come_in_order() {
+        let logits = [0.5, 2.0, -1.0, 2.0, 1.0];
+        assert_eq!(most_probable_tokens(&logits, 3), [1, 3, 4]);
+        assert_eq!(most_probable_tokens(&logits, 9), [1, 3, 4, 0, 2]);
+        assert!(most_probable_tokens(&logits, 0).is_empty());
     }
 
     #[test]

@@ -34,9 +34,16 @@ pub(super) fn name(format: ImageFormat) -> &'static str {
 
 /// Refuses a JPEG that ends before its end-of-image marker: its decoder would fill the missing part with grey.
 ///
+/// And a WebP whose chunks claim more than there is: its decoder would take 4 GiB for one before it looks.
+///
 /// Other decoders fail by themselves where data is missing.
 pub(super) fn check_end(format: ImageFormat, bytes: &[u8]) -> Result<(), MediaError> {
-    if format == ImageFormat::Jpeg && !has_jpeg_end(bytes) {
+    let is_whole = match format {
+        ImageFormat::Jpeg => has_jpeg_end(bytes),
+        ImageFormat::WebP => has_riff_chunks(bytes),
+        _ => true,
+    };
+    if !is_whole {
         return Err(MediaError::Damaged {
             format: name(format),
             reason: "the file ends before the picture does".to_owned(),
@@ -68,6 +75,19 @@ fn has_jpeg_end(bytes: &[u8]) -> bool {
             _ => return false,
         }
     }
+}
+
+/// Walks the chunks of a RIFF file: name, length, data of an even number of bytes.
+fn has_riff_chunks(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(12..).unwrap_or_default();
+    while let [_, _, _, _, a, b, c, d, data @ ..] = rest {
+        let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+        if length > data.len() {
+            return false;
+        }
+        rest = data.get(length.next_multiple_of(2)..).unwrap_or_default();
+    }
+    true
 }
 
 /// Formats that people mistake for the accepted ones, by their signatures.

@@ -71,7 +71,7 @@ pub enum MediaError {
         reason: String,
     },
     /// The content breaks the rules of its format or ends early.
-    #[error("damaged {format} picture: {reason}")]
+    #[error("damaged {format} picture: {reason}; use an undamaged copy")]
     Damaged {
         /// Name of the format.
         format: &'static str,

@@ -321,7 +321,7 @@ fn a_gif_frame_far_larger_than_its_screen_is_refused() {
     let mut gif = encoded(quarters(), ImageFormat::Gif);
     let frame = gif.windows(9).position(|d| d == b"\x2C\0\0\0\0\x30\0\x20\0").unwrap();
     gif[frame + 5..frame + 9].copy_from_slice(&[0xA0, 0x0F, 0xA0, 0x0F]);
-    let expected = "damaged GIF picture: Memory limit exceeded";
+    let expected = "damaged GIF picture: Memory limit exceeded; use an undamaged copy";
     assert_eq!(error(&gif).to_string(), expected);
 }
 
@@ -498,4 +498,25 @@ fn tiff_of_grey_and_alpha_float_is_refused_by_name() {
     let samples: Vec<u8> = [0.25_f32; 4].iter().flat_map(|s| s.to_ne_bytes()).collect();
     TiffEncoder::new(&mut bytes).write_image(&samples, 1, 1, ExtendedColorType::Rgba32F).unwrap();
     assert!(matches!(error(bytes.get_ref()), MediaError::Unsupported { format: "TIFF", .. }));
+}
+
+#[test]
+fn a_webp_takes_no_memory_for_chunks_that_are_not_there() {
+    let picture = RgbImage::from_pixel(3, 2, Rgb([1, 2, 3]));
+    let mut file = Cursor::new(Vec::new());
+    picture.write_to(&mut file, ImageFormat::WebP).unwrap();
+    let plain = file.into_inner();
+    let extended = |exif_bytes: u32| {
+        let mut file = plain[..12].to_vec();
+        file.extend(b"VP8X\x0a\0\0\0\x08\0\0\0\x02\0\0\x01\0\0");
+        file.extend(&plain[12..]);
+        file.extend(b"EXIF");
+        file.extend(exif_bytes.to_le_bytes());
+        file.extend([0; 4]);
+        let length = file.len() as u32 - 8;
+        file[4..8].copy_from_slice(&length.to_le_bytes());
+        Picture::decode(&file, &Limits::default())
+    };
+    assert_eq!(extended(4).unwrap().width(), 3);
+    assert!(matches!(extended(u32::MAX - 9), Err(MediaError::Damaged { .. })));
 }

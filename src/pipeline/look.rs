@@ -19,8 +19,7 @@ impl Look {
         let mut prepared = guide.read(&request.messages, &request.pictures)?;
         let all = Kept::all(prepared.prompt.n_visual());
         trace.encode(guide, &mut prepared, &all, Phase::GuideEncode)?;
-        let Request { n_predict, ignore_end, .. } = *request;
-        let options = GenerationOptions { n_predict, ignore_end, observe: true, ..GenerationOptions::default() };
+        let options = GenerationOptions { observe: true, ..request.generation() };
         let phases = [Phase::GuidePrefill, Phase::GuideDecode];
         let generation = trace.answer(guide, &prepared, &all, &options, phases)?;
         Ok(Self { prepared, generation })

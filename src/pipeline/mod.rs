@@ -23,7 +23,10 @@ use self::trace::Trace;
 use crate::guidance::{GuidanceError, Kept, Retain};
 use crate::llama::LlamaError;
 use crate::timing::{Phase, Timings, ms_since};
-use crate::vlm::{GenerationOptions, Prepared, Role, Vlm, VlmError, VlmOptions};
+use crate::vlm::{
+    Generation, GenerationOptions, Prepared, Processor, Role, Said, TokenProbability, Vlm, VlmError, VlmOptions,
+};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -45,6 +48,8 @@ pub struct Outcome {
     /// What was selected for the target; `None` without pictures. When the guide's answer was final, the target's tokens
     /// are not known: then the selection is among the guide's own.
     pub selection: Option<Selection>,
+    /// The answer's tokens, where their probabilities were asked for.
+    pub probabilities: Vec<TokenProbability>,
 }
 
 /// Why a request failed.
@@ -60,6 +65,12 @@ pub enum PipelineError {
     /// The guide's layers exported no attention.
     #[error("the guide exported no attention, so it cannot rank visual tokens; use another model as guide")]
     NoAttention,
+    /// An engine could not begin.
+    #[error("the system has no thread left: {0}; end other programs, or raise the limit (ulimit -u)")]
+    Threads(io::Error),
+    /// A panic, where others go on.
+    #[error("a bug stopped the request: {message}")]
+    Bug { message: String },
 }
 
 impl PipelineError {
@@ -100,6 +111,17 @@ impl Pipeline {
         Ok(Self { guide, target, cancel })
     }
 
+    /// Makes `n` pipelines of it, to run as many requests at once on as many threads. They share models, contexts and caches; each
+    /// has a cancel flag of its own. What runs on the processor runs on that thread.
+    pub(crate) fn share(self, n: usize, processor: &Processor) -> Vec<Self> {
+        let cancels: Vec<Arc<AtomicBool>> = (0..n).map(|_| Arc::default()).collect();
+        let share = |vlm: Vlm| vlm.share(&cancels, processor);
+        let mut guides = self.guide.map(share).unwrap_or_default().into_iter();
+        let pipeline =
+            |(target, cancel): (Vlm, &Arc<AtomicBool>)| Self { guide: guides.next(), target, cancel: cancel.clone() };
+        share(self.target).into_iter().zip(&cancels).map(pipeline).collect()
+    }
+
     /// The flag that stops the running request from another thread; cleared when the next one starts.
     pub fn cancel_flag(&self) -> Arc<AtomicBool> {
         self.cancel.clone()
@@ -115,6 +137,11 @@ impl Pipeline {
         &mut self.target
     }
 
+    /// Forgets what both models have read.
+    pub(crate) fn forget(&mut self) {
+        self.guide.iter_mut().chain([&mut self.target]).for_each(Vlm::forget);
+    }
+
     /// Answers a request.
     ///
     /// Without pictures, or without a guide, the target simply answers. A guide that is needed neither for ranking nor
@@ -123,8 +150,13 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError`]; nothing of a failed request is kept.
     pub fn run(&mut self, request: &Request, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
-        request.check()?;
         self.cancel.store(false, Ordering::Relaxed);
+        self.answer(request, on_event)
+    }
+
+    /// As [`Pipeline::run`], but a flag that is set already stops it.
+    pub(crate) fn answer(&mut self, request: &Request, on_event: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
+        request.check()?;
         self.target.forget_towers();
         let start = Instant::now();
         let mut trace = Trace { timings: Timings::default(), n_encoded: 0, n_reused: 0, n_projected: 0, on_event };
@@ -148,7 +180,8 @@ impl Pipeline {
             source = Source::Guide;
             selection = select(&look.prepared, Some(look))?;
             tiles = TileReport::of(&look.prepared.prompt, &Selection::of_all(&look.prepared.prompt));
-            (trace.on_event)(Event::Text(&look.generation.text));
+            let Generation { text, probabilities, .. } = &look.generation;
+            (trace.on_event)(Event::Said(&Said { text: text.clone(), tokens: probabilities.clone() }));
             kept = Kept::all(selection.places.len());
             generation = look.generation.clone();
         } else {
@@ -166,11 +199,9 @@ impl Pipeline {
             tiles = TileReport::of(&prepared.prompt, &selection);
             let guess = look.as_ref().filter(|_| request.draft).map(|look| look.generation.text.as_str());
             let options = GenerationOptions {
-                n_predict: request.n_predict,
                 sampling: request.sampling.clone(),
                 draft: guess.map(|text| target.model().tokenize(text)).unwrap_or_default(),
-                ignore_end: request.ignore_end,
-                ..GenerationOptions::default()
+                ..request.generation()
             };
             let phases = [Phase::TargetPrefill, Phase::TargetDecode];
             generation = trace.answer(&mut self.target, &prepared, &kept, &options, phases).map_err(in_target)?;
@@ -206,7 +237,8 @@ impl Pipeline {
             let (places, tiles) = (prompt.places().to_vec(), prompt.tiles());
             Some(Attention { importance: look.generation.importance?, places, tiles })
         });
-        Ok(Outcome { report, attention, selection: (!request.pictures.is_empty()).then_some(selection) })
+        let selection = (!request.pictures.is_empty()).then_some(selection);
+        Ok(Outcome { report, attention, selection, probabilities: generation.probabilities })
     }
 }
 

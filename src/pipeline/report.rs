@@ -5,9 +5,10 @@ use crate::guidance::ExitDecision;
 use crate::timing::Timings;
 use crate::vlm::{DraftReport, Finish, Prompt};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Which model's answer is final.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// Early exit.
@@ -17,7 +18,7 @@ pub enum Source {
 }
 
 /// What the answering model read of the pictures.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct VisualReport {
     /// Visual tokens of the prompt.
     pub tokens: usize,
@@ -40,7 +41,7 @@ pub struct VisualReport {
 }
 
 /// Tiles that the answering model saw. A whole picture that is not cut is one.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct TileReport {
     /// Tiles of the prompt.
     pub all: usize,
@@ -58,7 +59,7 @@ impl TileReport {
 }
 
 /// What the answering model read of one picture.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PictureReport {
     /// Its visual tokens.
     pub tokens: usize,
@@ -67,7 +68,7 @@ pub struct PictureReport {
 }
 
 /// The guide's own answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct GuideReport {
     /// Its text.
     pub answer: String,
@@ -78,7 +79,7 @@ pub struct GuideReport {
 }
 
 /// File names of the models.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ModelNames {
     /// The guide's, if there is one.
     pub guide: Option<String>,
@@ -113,4 +114,21 @@ pub struct Report {
     pub generated_tokens: usize,
     /// Who they are.
     pub models: ModelNames,
+}
+
+impl Report {
+    /// What the target alone would have taken, in milliseconds: all tiles, all visual tokens, every token of the answer by
+    /// itself. That is a lower bound, since attention grows faster than the prompt. `None` where the target did not run.
+    pub fn unpruned_ms(&self) -> Option<f64> {
+        let times = &self.timings_ms;
+        let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
+        let TileReport { all, needed, .. } = self.visual.tiles;
+        let encode = times.target_encode.unwrap_or(0.0) * share(all, needed);
+        let n_dropped = self.visual.tokens - self.visual.kept;
+        let n_guessed = self.draft.map_or(0, |draft| draft.accepted);
+        let prefill =
+            times.target_prefill? * share(self.prompt_tokens + n_dropped, self.prompt_tokens - self.held_tokens);
+        let decode = times.target_decode? * share(self.generated_tokens, self.generated_tokens - n_guessed);
+        Some(encode + prefill + decode)
+    }
 }

@@ -2,9 +2,11 @@
 
 use crate::chat::Message;
 use crate::geometry::Expectation;
+use crate::grammar::Grammar;
 use crate::guidance::{Consistency, DEFAULT_PICTURE_FLOOR, GuidanceError, Policy, Retain, Tiles};
 use crate::llama::SamplingOptions;
 use crate::media::Picture;
+use crate::vlm::GenerationOptions;
 use std::sync::Arc;
 
 /// Share of visual tokens that the target reads unless told otherwise: on the demo pair's held-out questions 0.9 points
@@ -48,6 +50,13 @@ pub struct Request {
     pub n_predict: usize,
     /// How the target's tokens are drawn; the guide always answers greedily.
     pub sampling: SamplingOptions,
+    /// Texts that end the answer and are not part of it.
+    pub stop: Vec<String>,
+    /// What both models' answers must obey.
+    pub grammar: Option<Grammar>,
+    /// Tell the probability of each token of the final answer, beside so many of the most probable ones, at most
+    /// [`MAX_ALTERNATIVES`](crate::vlm::MAX_ALTERNATIVES); `None`: no probabilities.
+    pub n_alternatives: Option<usize>,
 }
 
 /// SEE's settings.
@@ -85,6 +94,21 @@ impl Request {
             ignore_end: false,
             n_predict: 256,
             sampling: SamplingOptions::default(),
+            stop: Vec::new(),
+            grammar: None,
+            n_alternatives: None,
+        }
+    }
+
+    /// What both models' answers have in common.
+    pub(super) fn generation(&self) -> GenerationOptions {
+        GenerationOptions {
+            n_predict: self.n_predict,
+            ignore_end: self.ignore_end,
+            stop: self.stop.clone(),
+            grammar: self.grammar.clone(),
+            n_alternatives: self.n_alternatives,
+            ..GenerationOptions::default()
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::guidance::Kept;
 use crate::timing::{Phase, Timings};
-use crate::vlm::{Generation, GenerationOptions, Prepared, Vlm, VlmError};
+use crate::vlm::{Generation, GenerationOptions, Prepared, Said, Vlm, VlmError};
 use std::cell::RefCell;
 
 /// What happens while a request runs.
@@ -13,8 +13,8 @@ pub enum Event<'a> {
     Phase(Phase),
     /// Work done so far in a phase: picture chunks while encoding, tokens in a prefill.
     Progress { phase: Phase, done: usize, all: usize },
-    /// The next piece of the final answer.
-    Text(&'a str),
+    /// The next piece of the final answer, with its tokens' probabilities where they were asked for.
+    Said(&'a Said),
 }
 
 /// Times and events of the request in progress.
@@ -69,12 +69,12 @@ impl Trace<'_> {
                 on_event(Event::Phase(decode));
             }
         };
-        let mut on_text = |text: &str| {
-            if decode == Phase::TargetDecode && !text.is_empty() {
-                (on_event.borrow_mut())(Event::Text(text));
+        let mut on_said = |said: Said| {
+            if decode == Phase::TargetDecode {
+                (on_event.borrow_mut())(Event::Said(&said));
             }
         };
-        let generation = vlm.answer(prepared, kept, options, &mut on_read, &mut on_text)?;
+        let generation = vlm.answer(prepared, kept, options, &mut on_read, &mut on_said)?;
         self.timings.set(prefill, generation.prefill_ms);
         self.timings.set(decode, generation.decode_ms);
         Ok(generation)

@@ -2,9 +2,10 @@
 
 use crate::llama::Embeddings;
 use crate::media::ContentId;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// One image chunk of one picture. Model, projector and token budget are those of the [`super::Vlm`] that owns the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

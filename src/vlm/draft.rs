@@ -3,6 +3,7 @@
 
 use crate::llama::Token;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Tokens that are guessed first; doubled while guesses hold, so that a wrong draft costs little.
 const FIRST: usize = 8;
@@ -14,7 +15,7 @@ const MOST: usize = 64;
 const MOST_WRONG: usize = 16;
 
 /// What became of a draft.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DraftReport {
     /// Tokens that were verified.
     pub offered: usize,
@@ -24,8 +25,8 @@ pub struct DraftReport {
 
 /// A drafted answer and how far the real one follows it.
 #[derive(Debug)]
-pub(super) struct Draft<'a> {
-    tokens: &'a [Token],
+pub(super) struct Draft {
+    tokens: Vec<Token>,
     /// Where the answer stands in the draft; `None` while it goes its own way.
     at: Option<usize>,
     /// First token of the draft that has not been passed yet.
@@ -34,13 +35,13 @@ pub(super) struct Draft<'a> {
     report: DraftReport,
 }
 
-impl<'a> Draft<'a> {
-    pub fn new(tokens: &'a [Token]) -> Self {
+impl Draft {
+    pub fn new(tokens: Vec<Token>) -> Self {
         Self { tokens, at: Some(0), passed: 0, size: FIRST, report: DraftReport::default() }
     }
 
     /// The tokens to verify next, at most `room`.
-    pub fn guess(&self, room: usize) -> &'a [Token] {
+    pub fn guess(&self, room: usize) -> &[Token] {
         let Some(at) = self.at.filter(|_| self.report.offered - self.report.accepted < MOST_WRONG) else { return &[] };
         let end = self.tokens.len().min(at.saturating_add(self.size.min(room)));
         self.tokens.get(at..end).unwrap_or(&[])
@@ -77,10 +78,10 @@ mod tests {
 
     /// Answers `answer` with the help of a draft; returns the number of batches, and what became of the draft.
     fn answer(answer: &[Token], tokens: &[Token]) -> (usize, DraftReport) {
-        let mut draft = Draft::new(tokens);
+        let mut draft = Draft::new(tokens.to_vec());
         let (mut said, mut n_batches) = (0, 0);
         while said < answer.len() {
-            let guess = draft.guess(answer.len() - said - 1);
+            let guess = draft.guess(answer.len() - said - 1).to_vec();
             let n_accepted = guess.iter().zip(&answer[said..]).take_while(|(a, b)| a == b).count();
             draft.verified(guess.len(), n_accepted, answer.get(said + n_accepted).copied());
             said += n_accepted + 1;

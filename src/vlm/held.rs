@@ -1,8 +1,8 @@
 //! What the KV cache holds, so that a prompt that begins as the last one did is not read twice.
 
 use super::cache::Key;
-use super::plan::{Group, Input};
-use super::{Prepared, SEQUENCE};
+use super::plan::Group;
+use super::prepare::Images;
 use crate::llama::{Context, Position, Token};
 
 /// One entry of a prompt, comparable over prompts.
@@ -15,13 +15,18 @@ pub(super) enum Item {
     Unknown,
 }
 
-/// Entries of the main sequence in the order in which they were read.
-#[derive(Debug, Default)]
+/// Entries of one sequence in the order in which they were read.
+#[derive(Debug)]
 pub(super) struct Held {
+    pub sequence: i32,
     entries: Vec<(Item, Position)>,
 }
 
 impl Held {
+    pub fn new(sequence: i32) -> Self {
+        Self { sequence, entries: Vec::new() }
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -30,10 +35,10 @@ impl Held {
         self.entries.push((item, position));
     }
 
-    /// Forgets everything, with the cache itself.
+    /// Forgets everything, with the cells themselves.
     pub fn clear(&mut self, context: &mut Context) {
         self.entries.clear();
-        context.clear();
+        context.forget(self.sequence);
     }
 
     /// Drops what stands behind the first `n` entries from the cache; all of it where the cache cannot be cut. Returns how
@@ -41,7 +46,7 @@ impl Held {
     pub fn cut(&mut self, context: &mut Context, n: usize) -> usize {
         if n < self.entries.len() {
             let from = self.entries[n].1.t;
-            if n == 0 || !context.truncate(SEQUENCE, from) {
+            if n == 0 || !context.truncate(self.sequence, from) {
                 self.clear(context);
             }
             self.entries.truncate(n);
@@ -49,24 +54,29 @@ impl Held {
         self.entries.len()
     }
 
-    /// Lets another sequence begin with the first `n` entries, without a copy.
-    pub fn share(&self, context: &mut Context, sequence: i32, n: usize) {
-        if n > 0 {
-            let until = self.entries.get(n).map_or(i32::MAX, |(_, position)| position.t);
-            context.share(SEQUENCE, sequence, until);
+    /// Begins with the first `n` entries of another sequence, without a copy, unless a window has moved on from there. Returns
+    /// how many entries it begins with.
+    pub fn share(&mut self, context: &mut Context, other: &Self, n: usize) -> usize {
+        let n = n.min(other.len());
+        let behind = other.entries.last().map_or(0, |(_, position)| position.t + 1);
+        let until = other.entries.get(n).map_or(behind, |(_, position)| position.t);
+        if n > 0 && context.has_window(other.sequence, until) {
+            context.share(other.sequence, self.sequence, until);
+            self.entries.extend_from_slice(&other.entries[..n]);
         }
+        self.entries.len()
     }
 
     /// How many leading entries of a plan are held and need not be read again: none whose logits are wanted, nor, if the
     /// attention is `observed`, any that asks.
-    pub fn in_common(&self, prepared: &Prepared, groups: &[Group], observed: bool) -> usize {
+    pub fn in_common(&self, images: &Images, groups: &[Group], observed: bool) -> usize {
         let mut n = 0;
         'groups: for group in groups {
             let first = n;
             for entry in &group.entries {
                 let again = entry.output || (observed && entry.query);
                 let same = self.entries.get(n).is_some_and(|&(item, position)| {
-                    item != Item::Unknown && position == entry.position && item == prepared.item(entry.input)
+                    item != Item::Unknown && position == entry.position && item == images.item(entry.input)
                 });
                 if again || !same {
                     if group.non_causal {
@@ -86,23 +96,9 @@ impl Held {
     }
 }
 
-impl Prepared {
-    /// What an entry is, in terms that other prompts share.
-    pub(super) fn item(&self, input: Input) -> Item {
-        match input {
-            Input::Token(token) => Item::Token(token),
-            Input::Row(row) => match self.place_of(row) {
-                Some((chunk, row)) => self.key(chunk).map_or(Item::Unknown, |key| Item::Row(key, row)),
-                None => Item::Unknown,
-            },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::plan::Entry;
-    use super::super::prompt::{Piece, Prompt};
+    use super::super::plan::{Entry, Input};
     use super::*;
 
     fn entry(token: Token, t: i32) -> Entry {
@@ -114,22 +110,22 @@ mod tests {
     }
 
     fn held(entries: &[(Token, i32)]) -> Held {
-        let mut held = Held::default();
+        let mut held = Held::new(0);
         entries.iter().for_each(|&(token, t)| held.push(Item::Token(token), Position::sequential(t)));
         held
     }
 
-    fn prepared() -> Prepared {
-        Prepared::text(Prompt::of(vec![Piece::Text { tokens: vec![1], start: 0 }], Vec::new(), 1))
+    fn images() -> Images {
+        Images::default()
     }
 
     #[test]
     fn the_common_beginning_is_found_across_groups() {
         let held = held(&[(1, 0), (2, 1), (3, 2), (4, 3)]);
         let groups = [group(&[(1, 0), (2, 1)], false), group(&[(3, 2), (9, 3)], false)];
-        assert_eq!(held.in_common(&prepared(), &groups, false), 3);
+        assert_eq!(held.in_common(&images(), &groups, false), 3);
         let moved = [group(&[(1, 0), (2, 2)], false)];
-        assert_eq!(held.in_common(&prepared(), &moved, false), 1, "the same token at another position is another");
+        assert_eq!(held.in_common(&images(), &moved, false), 1, "the same token at another position is another");
     }
 
     #[test]
@@ -139,15 +135,15 @@ mod tests {
         asking.entries[1].query = true;
         asking.entries[2].output = true;
         let groups = [asking];
-        assert_eq!(held.in_common(&prepared(), &groups, false), 2);
-        assert_eq!(held.in_common(&prepared(), &groups, true), 1);
+        assert_eq!(held.in_common(&images(), &groups, false), 2);
+        assert_eq!(held.in_common(&images(), &groups, true), 1);
     }
 
     #[test]
     fn pictures_that_are_read_at_once_are_not_cut() {
         let held = held(&[(1, 0), (2, 1), (3, 2)]);
         let groups = [group(&[(1, 0)], false), group(&[(2, 1), (9, 2)], true)];
-        assert_eq!(held.in_common(&prepared(), &groups, false), 1);
+        assert_eq!(held.in_common(&images(), &groups, false), 1);
     }
 
     #[test]
@@ -155,7 +151,7 @@ mod tests {
         // Tokens of an M-RoPE picture share t.
         let held = held(&[(1, 0), (2, 1), (3, 1), (4, 1)]);
         let groups = [group(&[(1, 0), (2, 1), (3, 1), (9, 1)], false)];
-        assert_eq!(held.in_common(&prepared(), &groups, false), 1);
+        assert_eq!(held.in_common(&images(), &groups, false), 1);
     }
 
     #[test]
@@ -164,6 +160,6 @@ mod tests {
         held.push(Item::Unknown, Position::sequential(1));
         let row = Entry { input: Input::Row(0), ..entry(0, 1) };
         let groups = [Group { entries: vec![entry(1, 0), row], non_causal: false }];
-        assert_eq!(held.in_common(&prepared(), &groups, false), 1);
+        assert_eq!(held.in_common(&images(), &groups, false), 1);
     }
 }

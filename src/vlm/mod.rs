@@ -5,29 +5,38 @@
 
 mod cache;
 mod draft;
-mod feed;
+mod encoder;
 mod generate;
 mod held;
 mod plan;
 mod prepare;
+mod processor;
 mod prompt;
+mod reader;
+mod said;
+mod speech;
+mod stop;
 mod text;
 
 pub use draft::DraftReport;
 pub use generate::{Finish, Generation, GenerationOptions};
 pub use prepare::Prepared;
+pub(crate) use processor::Processor;
 pub use prompt::Prompt;
+pub use reader::MAX_PARALLEL;
+pub use said::{Alternative, MAX_ALTERNATIVES, Said, TokenProbability};
 
 use self::cache::{EncoderCache, Towers};
-use self::held::Held;
+use self::encoder::Encoder;
+use self::reader::{Desk, Reader, ReaderOptions};
 use crate::chat::{ChatError, ChatTemplate, Message, Part};
 use crate::gguf::{self, GgufError};
 use crate::guidance::GuidanceError;
-use crate::llama::{
-    Batch, Context, ContextOptions, ImageTokens, LlamaError, Memory, Model, ModelOptions, Vision, VisionOptions,
-};
+use crate::llama::{ContextOptions, ImageTokens, LlamaError, Memory, Model, ModelOptions, Vision, VisionOptions};
+use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Where a model's files are and how they run.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +49,8 @@ pub struct VlmOptions {
     pub n_gpu_layers: Option<u32>,
     /// Devices (`-dev`); empty: all.
     pub devices: Vec<String>,
-    /// Context size (`-c`); `None`: grows with the prompts, up to what the model was trained with.
+    /// Context size (`-c`), for all requests at once together; `None`: grows with the prompts, up to what the model was trained with
+    /// for each request.
     pub n_ctx: Option<u32>,
     /// The rest of the context's options; `n_ctx` in it is not used.
     pub context: ContextOptions,
@@ -91,17 +101,15 @@ pub enum VlmError {
     PromptTooLong { n_prompt: usize, n_ctx_train: u32, needed: usize },
 }
 
-/// The sequence that prompts and answers are in.
-const SEQUENCE: i32 = 0;
-
-/// A loaded vision-language model.
+/// A loaded vision-language model, or one of several handles on it.
 pub struct Vlm {
-    vision: Vision,
-    template: ChatTemplate,
+    model: Arc<Model>,
+    encoder: Arc<Encoder>,
+    template: Arc<ChatTemplate>,
     options: VlmOptions,
-    context: Option<Context>,
-    held: Held,
-    cache: EncoderCache,
+    desk: Desk,
+    /// Stops what this handle does.
+    cancel: Arc<AtomicBool>,
     /// Shared with a model that has the same vision tower.
     towers: Option<Towers>,
 }
@@ -125,18 +133,8 @@ impl Vlm {
     ///
     /// # Errors
     /// [`VlmError::Gguf`] before anything is loaded, [`VlmError::Llama`] and [`VlmError::Chat`] while loading.
-    pub fn load(
-        role: Role,
-        mut options: VlmOptions,
-        mut progress: impl FnMut(f32) + 'static,
-    ) -> Result<Self, VlmError> {
+    pub fn load(role: Role, options: VlmOptions, mut progress: impl FnMut(f32) + 'static) -> Result<Self, VlmError> {
         Self::check(role, &options)?;
-        // llama.cpp reserves an output for each sequence.
-        if role == Role::Guide && options.context.n_batch.min(options.context.n_ubatch) > 1 {
-            // A second sequence for the consistency pass, in the same cells: what both begin with is held once.
-            options.context.n_seq_max = 2;
-            options.context.kv_unified = true;
-        }
         let model_options = ModelOptions {
             n_gpu_layers: options.n_gpu_layers,
             devices: options.devices.clone(),
@@ -161,24 +159,51 @@ impl Vlm {
             Some(source) => ChatTemplate::new(&source, &bos, &eos)?,
             None => ChatTemplate::chatml(&bos, &eos)?,
         };
-        let cache = EncoderCache::new(options.encoder_cache_bytes);
-        let mut vlm = Self { vision, template, options, context: None, held: Held::default(), cache, towers: None };
-        if vlm.options.warm_up {
-            vlm.warm_up()?;
+        let reader_options = ReaderOptions {
+            context: options.context.clone(),
+            n_ctx: options.n_ctx,
+            is_conversation: options.n_ctx.is_none() && options.encoder_cache_bytes > 0,
+            n_parallel: 1,
+            scores: role == Role::Guide,
+        };
+        let mut reader = Reader::new(&model, reader_options);
+        if options.warm_up {
+            reader.warm_up()?;
         }
-        Ok(vlm)
+        Ok(Self {
+            model,
+            encoder: Arc::new(Encoder::new(vision, options.encoder_cache_bytes)),
+            template: Arc::new(template),
+            desk: Desk::Own(Box::new(reader)),
+            cancel: options.context.cancel.clone(),
+            towers: None,
+            options,
+        })
     }
 
-    fn warm_up(&mut self) -> Result<(), VlmError> {
-        self.make_room(1, 0, 0)?;
-        let (context, held) = self.sequence();
-        let mut batch = Batch::new(context);
-        let index = batch.add_token(0, 0, SEQUENCE)?;
-        batch.want_logits(index);
-        context.decode(&mut batch)?;
-        context.logits(index)?; // waits for the device
-        held.clear(context);
-        Ok(())
+    /// Makes `n` handles of it, to use on as many threads. They share weights, encoder and what it has made, and a context in
+    /// which what they ask is read together, in sequences of its own each, by a thread of its own. At least 1, at most
+    /// [`MAX_PARALLEL`], and no more than half of a physical batch. What was read before is forgotten.
+    ///
+    /// Each handle is stopped by its flag of `cancels`, `n` in number. A model that runs on the processor computes on its thread.
+    pub(crate) fn share(self, cancels: &[Arc<AtomicBool>], processor: &Processor) -> Vec<Self> {
+        let processor = Self::is_on_processor(&self.options).then(|| processor.clone());
+        if let Some(processor) = &processor {
+            let _ = self.encoder.processor.set(processor.clone()); // set once, since it is shared once
+        }
+        let desk = self.desk.share(cancels.len(), processor);
+        let handle = |cancel: &Arc<AtomicBool>| {
+            Some(Self {
+                model: self.model.clone(),
+                encoder: self.encoder.clone(),
+                template: self.template.clone(),
+                options: self.options.clone(),
+                desk: desk.another()?,
+                cancel: cancel.clone(),
+                towers: self.towers.clone(),
+            })
+        };
+        cancels.iter().filter_map(handle).collect()
     }
 
     /// Lets two models whose projector files hold the same vision tower encode each picture once, and project it twice.
@@ -195,7 +220,7 @@ impl Vlm {
                 0 => usize::MAX,
                 n => n,
             };
-            let towers = Towers::new(EncoderCache::new(max_bytes).into());
+            let towers = Towers::new(Mutex::new(EncoderCache::new(max_bytes)));
             self.towers = Some(towers.clone());
             other.towers = Some(towers);
         }
@@ -205,8 +230,13 @@ impl Vlm {
     /// Forgets what the vision tower gave, unless encoder outputs are kept.
     pub fn forget_towers(&mut self) {
         if let Some(towers) = self.towers.as_ref().filter(|_| self.options.encoder_cache_bytes == 0) {
-            towers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            towers.lock().clear();
         }
+    }
+
+    /// Whether all of it runs on the processor.
+    fn is_on_processor(options: &VlmOptions) -> bool {
+        options.n_gpu_layers == Some(0) || !crate::llama::devices().iter().any(|device| device.is_gpu)
     }
 
     /// The text model's file.
@@ -214,66 +244,24 @@ impl Vlm {
         &self.options.model
     }
 
+    /// The projector's file.
+    pub fn mmproj_path(&self) -> &Path {
+        &self.options.mmproj
+    }
+
     /// The loaded text model.
-    pub fn model(&self) -> &Model {
-        self.vision.model()
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
     }
 
     /// Memory of the context; zero before the first answer.
     pub fn memory(&self) -> Memory {
-        self.context.as_ref().map(Context::memory).unwrap_or_default()
+        self.desk.memory()
     }
 
     /// Forgets what was read, so that the next prompt is read from its first token on.
     pub fn forget(&mut self) {
-        if let Some(context) = &mut self.context {
-            self.held.clear(context);
-        }
-    }
-
-    /// Whether an answer can be scored in a sequence of its own.
-    fn scores_apart(&self) -> bool {
-        self.options.context.n_seq_max > 1
-    }
-
-    /// Makes sure of a context with room for `n_prompt` tokens and, as far as the model goes, `n_answer` more and a `reserve`.
-    /// What it held is lost if it has to grow.
-    fn make_room(&mut self, n_prompt: usize, n_answer: usize, reserve: usize) -> Result<(), VlmError> {
-        const STEP: usize = 256; // llama.cpp pads the cache to this
-        let step = |n: usize| n.min(i32::MAX as usize / 2).next_multiple_of(STEP);
-        let needed = step(n_prompt.saturating_add(n_answer));
-        let n_ctx = match self.options.n_ctx {
-            Some(n_ctx) if n_prompt >= n_ctx as usize => {
-                return Err(VlmError::ContextTooSmall { n_prompt, n_answer, n_ctx, needed });
-            }
-            Some(n_ctx) => n_ctx,
-            None => {
-                let n_ctx_train = self.model().n_ctx_train();
-                if n_prompt >= n_ctx_train as usize {
-                    return Err(VlmError::PromptTooLong { n_prompt, n_ctx_train, needed });
-                }
-                (step(needed.saturating_add(reserve)) as u32).min(n_ctx_train)
-            }
-        };
-        if self.context.as_ref().is_none_or(|context| context.n_ctx() < n_ctx) {
-            self.context = None; // frees the old cache before the new one is made
-            self.held = Held::default();
-            // A conversation goes on: growing at every turn would lose at every turn what is held.
-            let is_conversation = self.options.n_ctx.is_none() && self.options.encoder_cache_bytes > 0;
-            let n_ctx = if is_conversation {
-                n_ctx.saturating_mul(2).min(self.model().n_ctx_train().max(n_ctx))
-            } else {
-                n_ctx
-            };
-            let options = ContextOptions { n_ctx, ..self.options.context.clone() };
-            self.context = Some(Context::new(self.vision.model(), &options)?);
-        }
-        Ok(())
-    }
-
-    /// The context and what it holds.
-    fn sequence(&mut self) -> (&mut Context, &mut Held) {
-        (self.context.as_mut().expect("room was made"), &mut self.held)
+        self.desk.forget();
     }
 }
 

@@ -70,13 +70,23 @@ pub(super) fn plan(prompt: &Prompt, kept: &Kept, tail: &[Token]) -> Vec<Group> {
     if let Some(last) = groups.last_mut().and_then(|group| group.entries.last_mut()) {
         last.output = true;
     }
-    let tail = texts(tail, prompt.end).map(|entry| Entry { query: true, output: true, ..entry });
+    follow(&mut groups, prompt.end, tail);
+    groups
+}
+
+/// Adds tokens behind a plan that ends before position `end`; all of them are queries and have outputs.
+pub(super) fn follow(groups: &mut Vec<Group>, end: i32, tail: &[Token]) {
+    let tail = texts(tail, end).map(|entry| Entry { query: true, output: true, ..entry });
     match groups.last_mut() {
         Some(Group { entries, non_causal: false }) => entries.extend(tail),
         _ => groups.push(Group { entries: tail.collect(), non_causal: false }),
     }
     groups.retain(|group| !group.entries.is_empty());
-    groups
+}
+
+/// Number of batch entries of a plan.
+pub(super) fn n_entries(groups: &[Group]) -> usize {
+    groups.iter().map(|group| group.entries.len()).sum()
 }
 
 fn texts(tokens: &[Token], start: i32) -> impl Iterator<Item = Entry> {

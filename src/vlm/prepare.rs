@@ -1,14 +1,17 @@
 //! What does not depend on pruning: template, tokens, and the vision encoder or what is kept of its output.
 
 use super::cache::Key;
+use super::encoder::Origin;
+use super::held::Item;
+use super::plan::Input;
 use super::{Prompt, Vlm, VlmError};
 use crate::chat::{ChatTemplate, Message, PromptPart};
 use crate::guidance::Kept;
 use crate::llama::{Chunk, Chunks, Embeddings, LlamaError, Vision};
 use crate::media::Picture;
 use crate::timing::ms_since;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 /// A prompt whose pictures are cut into chunks (pictures or tiles), which are encoded when they are needed.
@@ -24,13 +27,17 @@ pub struct Prepared {
     /// Time of the vision encoder; `None` as long as nothing was encoded.
     pub encode_ms: Option<f64>,
     chunks: Option<Chunks>,
-    images: Vec<Image>,
+    pub(super) images: Images,
     /// Width of the text model's first layer.
     n_embd: usize,
 }
 
+/// The image chunks of a prompt with what the encoder made of them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Images(Vec<Image>);
+
 /// One image chunk.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Image {
     /// `None` where nobody remembers pictures.
     key: Option<Key>,
@@ -41,14 +48,13 @@ struct Image {
 impl Prepared {
     /// Image chunks of the prompt, encoded or not.
     pub fn n_images(&self) -> usize {
-        self.images.len()
+        self.images.0.len()
     }
 
     /// Embedding row `index` of the prompt, `[n_embd_inp]`: of visual tokens and structural rows, in prompt order. `None`
     /// beyond the last, or where the image chunk is not encoded.
     pub fn row(&self, index: usize) -> Option<&[f32]> {
-        let (image, row) = self.place_of(index)?;
-        self.images[image].embeddings.as_ref()?.row(row)
+        self.images.row(index)
     }
 
     /// Rows of the visual tokens alone, `[n_visual][n_embd]`: what the text model's first layer reads, empty where nothing is
@@ -58,22 +64,6 @@ impl Prepared {
         let row = |index| self.row(index).unwrap_or(&[]);
         let visual = (0..).zip(&self.prompt.rows).filter(|(_, row)| row.visual.is_some());
         visual.map(|(index, _)| row(index)).map(|values| values.get(..self.n_embd).unwrap_or(values)).collect()
-    }
-
-    /// Image chunk of an embedding row, and its row there.
-    pub(super) fn place_of(&self, mut row: usize) -> Option<(usize, usize)> {
-        for (index, image) in self.images.iter().enumerate() {
-            match row.checked_sub(image.n_rows) {
-                Some(rest) => row = rest,
-                None => return Some((index, row)),
-            }
-        }
-        None
-    }
-
-    /// What an image chunk shows.
-    pub(super) fn key(&self, image: usize) -> Option<Key> {
-        self.images.get(image)?.key
     }
 
     /// A prompt without pictures.
@@ -86,9 +76,39 @@ impl Prepared {
             n_projected: 0,
             encode_ms: None,
             chunks: None,
-            images: Vec::new(),
+            images: Images::default(),
             n_embd: 0,
         }
+    }
+}
+
+impl Images {
+    /// Embedding row `index` of the prompt; `None` beyond the last, or where the image chunk is not encoded.
+    pub fn row(&self, index: usize) -> Option<&[f32]> {
+        let (image, row) = self.place_of(index)?;
+        image.embeddings.as_ref()?.row(row)
+    }
+
+    /// What an entry is, in terms that other prompts share.
+    pub fn item(&self, input: Input) -> Item {
+        match input {
+            Input::Token(token) => Item::Token(token),
+            Input::Row(row) => match self.place_of(row) {
+                Some((image, row)) => image.key.map_or(Item::Unknown, |key| Item::Row(key, row)),
+                None => Item::Unknown,
+            },
+        }
+    }
+
+    /// Image chunk of an embedding row, and its row there.
+    fn place_of(&self, mut row: usize) -> Option<(&Image, usize)> {
+        for image in &self.0 {
+            match row.checked_sub(image.n_rows) {
+                Some(rest) => row = rest,
+                None => return Some((image, row)),
+            }
+        }
+        None
     }
 }
 
@@ -116,8 +136,9 @@ impl Vlm {
     /// # Errors
     /// [`VlmError::Chat`] when the template refuses the messages, [`VlmError::Llama`] when the pictures are refused.
     pub fn read(&self, messages: &[Message], pictures: &[Picture]) -> Result<Prepared, VlmError> {
-        let (parts, chunks) = cut(&self.template, &self.vision, messages, pictures)?;
-        let pieces = chunks.iter(&self.vision)?;
+        let vision = self.encoder.vision.lock();
+        let (parts, chunks) = cut(&self.template, &vision, messages, pictures)?;
+        let pieces = chunks.iter(&vision)?;
         let mut prompt = Prompt::new(&pieces, pictures);
         if let Some((n_tail, n_earlier)) = self.earlier_turns(messages, &parts) {
             prompt.skip_earlier_turns(n_tail, n_earlier);
@@ -134,8 +155,9 @@ impl Vlm {
             let key = ids.get(picture).map(|&picture| Key { picture, chunk, n_rows });
             Image { key, n_rows, embeddings: None }
         });
-        let images = images.collect();
+        let images = Images(images.collect());
         drop(pieces);
+        drop(vision);
         let n_embd = self.model().n_embd();
         let chunks = Some(chunks);
         Ok(Prepared { prompt, n_encoded: 0, n_reused: 0, n_projected: 0, encode_ms: None, chunks, images, n_embd })
@@ -154,53 +176,28 @@ impl Vlm {
         mut progress: impl FnMut(usize, usize),
     ) -> Result<(), VlmError> {
         let start = Instant::now();
-        let pieces = prepared.chunks.as_ref().map(|chunks| chunks.iter(&self.vision)).transpose()?.unwrap_or_default();
-        let images = pieces.iter().filter_map(|piece| if let Chunk::Image(image) = piece { Some(image) } else { None });
-        let needed = prepared.prompt.needed(kept);
-        let todo: Vec<_> = images
-            .zip(&mut prepared.images)
-            .zip(needed)
-            .filter(|((_, image), needed)| *needed && image.embeddings.is_none())
-            .map(|(pair, _)| pair)
-            .collect();
+        let needed = prepared.prompt.needed(kept).into_iter().enumerate();
+        let images = &prepared.images.0;
+        let is_missing = |index: &usize| images.get(*index).is_some_and(|image| image.embeddings.is_none());
+        let todo: Vec<usize> =
+            needed.filter(|(_, needed)| *needed).map(|(index, _)| index).filter(is_missing).collect();
         if todo.is_empty() {
             return Ok(());
         }
         let n_todo = todo.len();
-        for (done, (chunk, image)) in todo.into_iter().enumerate() {
-            if self.options.context.cancel.load(Ordering::Relaxed) {
+        for (done, index) in todo.into_iter().enumerate() {
+            if self.cancel.load(Ordering::Relaxed) {
                 return Err(LlamaError::Cancelled.into());
             }
             progress(done, n_todo);
-            let held = image.key.and_then(|key| self.cache.get(&key));
-            if held.is_some() {
-                prepared.n_reused += 1;
-                image.embeddings = held;
-                continue;
-            }
-            let encoded = Arc::new(match &self.towers {
-                Some(towers) if self.vision.has_tower(chunk) => {
-                    let pixels = chunk.pixels_hash();
-                    let mut towers = towers.lock().unwrap_or_else(PoisonError::into_inner);
-                    if let Some(tower) = towers.get(&pixels) {
-                        prepared.n_projected += 1;
-                        self.vision.project(chunk, &tower)?
-                    } else {
-                        let (encoded, tower) = self.vision.encode_with_tower(chunk)?;
-                        towers.insert(pixels, Arc::new(tower));
-                        prepared.n_encoded += 1;
-                        encoded
-                    }
-                }
-                _ => {
-                    prepared.n_encoded += 1;
-                    self.vision.encode(chunk)?
-                }
-            });
-            if let Some(key) = image.key {
-                self.cache.insert(key, encoded.clone());
-            }
-            image.embeddings = Some(encoded);
+            let key = prepared.images.0[index].key;
+            let (embeddings, origin) = self.encoder.embeddings(key, prepared.chunks.as_ref(), index, &self.towers)?;
+            *match origin {
+                Origin::Encoder => &mut prepared.n_encoded,
+                Origin::Cache => &mut prepared.n_reused,
+                Origin::Tower => &mut prepared.n_projected,
+            } += 1;
+            prepared.images.0[index].embeddings = Some(embeddings);
         }
         progress(n_todo, n_todo);
         prepared.encode_ms = Some(prepared.encode_ms.unwrap_or(0.0) + ms_since(start));
@@ -217,12 +214,12 @@ impl Vlm {
 
     /// Bytes of encoder outputs that are kept.
     pub fn encoder_cache_bytes(&self) -> usize {
-        self.cache.n_bytes()
+        self.encoder.cache.lock().n_bytes()
     }
 
     /// Forgets all encoder outputs.
     pub fn clear_encoder_cache(&mut self) {
-        self.cache.clear();
+        self.encoder.cache.lock().clear();
     }
 
     /// Tokens after the last picture, and how many of them belong to the turns before the last one; `None` if the last
@@ -278,9 +275,10 @@ mod tests {
             |rows: &[f32]| Embeddings::new(rows.iter().flat_map(|&row| [row, row + 0.5, -1.0, -2.0]).collect(), 4);
         let image = |rows: &[f32]| Image { n_rows: rows.len(), embeddings: Some(Arc::new(chunk(rows))), key: None };
         let images = vec![image(&[0.0, 1.0, 2.0]), image(&[3.0, 4.0])];
-        let mut prepared = Prepared { images, n_embd: 2, ..Prepared::text(Prompt::of(Vec::new(), rows, 5)) };
+        let mut prepared =
+            Prepared { images: Images(images), n_embd: 2, ..Prepared::text(Prompt::of(Vec::new(), rows, 5)) };
         assert_eq!(prepared.visual_rows(), [[0.0, 0.5], [2.0, 2.5], [4.0, 4.5]]);
-        prepared.images[0].embeddings = None;
+        prepared.images.0[0].embeddings = None;
         assert_eq!(prepared.visual_rows(), [&[][..], &[], &[4.0, 4.5]]);
         assert_eq!((prepared.row(1), prepared.row(5)), (None, None));
     }

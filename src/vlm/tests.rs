@@ -1,5 +1,6 @@
 use super::plan::{Input, plan};
 use super::*;
+use crate::grammar::Grammar;
 use crate::guidance::Kept;
 use crate::llama::Token;
 use crate::media::{Limits, Picture};
@@ -244,4 +245,67 @@ fn tiles_that_hold_nothing_kept_are_not_encoded() {
     assert!(target.prompt_logits(&sparse, &Kept::all(tile_of.len())).is_err());
     target.encode(&mut sparse, &Kept::all(tile_of.len()), |_, _| {}).unwrap();
     assert_eq!(sparse.n_encoded, 3);
+}
+
+#[test]
+fn an_answer_ends_before_its_stop_string() {
+    let mut target = target();
+    let messages = question(None, 1, "List every object.");
+    let options = GenerationOptions { n_predict: 24, ..GenerationOptions::default() };
+    let plain = answer(&mut target, &messages, &options);
+    // A stop string in the middle of the answer, which begins and ends within words.
+    let chars: Vec<char> = plain.text.chars().collect();
+    assert!(chars.len() > 12, "{}", plain.text);
+    let stop: String = chars[5..10].iter().collect();
+    let expected = plain.text.split(&stop).next().unwrap();
+    for draft in [Vec::new(), plain.tokens.clone()] {
+        let options = GenerationOptions { stop: vec![stop.clone()], n_alternatives: Some(0), draft, ..options.clone() };
+        let stopped = answer(&mut target, &messages, &options);
+        assert_eq!((stopped.text.as_str(), stopped.finish), (expected, Finish::Stop));
+        assert!(stopped.tokens.len() < plain.tokens.len() && plain.tokens.starts_with(&stopped.tokens));
+        let told: Vec<u8> = stopped.probabilities.iter().flat_map(|token| token.bytes.clone()).collect();
+        assert!(told.starts_with(expected.as_bytes()) && stopped.probabilities.len() <= stopped.tokens.len());
+    }
+}
+
+#[test]
+fn probabilities_are_those_of_the_tokens() {
+    let mut guide = guide();
+    let messages = question(None, 1, FIRST);
+    let options =
+        GenerationOptions { n_predict: 16, observe: true, n_alternatives: Some(3), ..GenerationOptions::default() };
+    let generation = answer(&mut guide, &messages, &options);
+    assert_eq!(generation.finish, Finish::Stop);
+    let n = generation.tokens.len() - 1; // the end is no part of the text
+    assert_eq!(generation.probabilities.len(), n);
+    for (index, token) in generation.probabilities.iter().enumerate() {
+        assert_eq!(token.token, generation.tokens[index]);
+        assert_eq!(token.log_probability, generation.log_probabilities[index]);
+        assert_eq!(token.alternatives.len(), 3);
+        assert_eq!(token.alternatives[0].token, token.token, "greedy");
+        assert!(token.alternatives.windows(2).all(|pair| pair[0].log_probability >= pair[1].log_probability));
+    }
+    let text: Vec<u8> = generation.probabilities.iter().flat_map(|token| token.bytes.clone()).collect();
+    assert_eq!(String::from_utf8(text).unwrap(), generation.text);
+}
+
+#[test]
+fn a_grammar_binds_every_answer_and_no_draft_changes_it() {
+    let mut target = target();
+    let messages = question(None, 1, FIRST);
+    let grammar = Some(Grammar::gbnf(r#"root ::= "label: " [A-Z] [A-Z0-9]*"#));
+    let options = GenerationOptions { n_predict: 16, grammar, ..GenerationOptions::default() };
+    let bound = answer(&mut target, &messages, &options);
+    assert!(bound.text.starts_with("label: "), "{}", bound.text);
+    let free = answer(&mut target, &messages, &GenerationOptions { grammar: None, ..options.clone() });
+    for draft in [bound.tokens.clone(), free.tokens] {
+        let drafted = answer(&mut target, &messages, &GenerationOptions { draft, ..options.clone() });
+        assert_eq!(drafted.tokens, bound.tokens);
+    }
+    let broken = GenerationOptions { grammar: Some(Grammar::gbnf("root ::= (")), ..options.clone() };
+    let prepared = target.prepare(&messages, &[picture()], |_, _| {}).unwrap();
+    let kept = Kept::all(prepared.prompt.n_visual());
+    let error = target.answer(&prepared, &kept, &broken, &mut |_, _| {}, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, VlmError::Llama(LlamaError::Grammar { .. })), "{error}");
+    assert_eq!(answer(&mut target, &messages, &options).tokens, bound.tokens, "nothing is left of it");
 }

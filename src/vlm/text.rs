@@ -34,6 +34,11 @@ impl TextStream {
         &self.text[from..]
     }
 
+    /// Whether a character has begun that is not complete.
+    pub fn is_within_character(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Ends the stream: a character that never became complete is replaced.
     pub fn finish(&mut self) -> &str {
         let from = self.text.len();
