@@ -1,0 +1,165 @@
+// The page: composes questions, says how the server is, and hands both to the conversation.
+
+import { getJson, isReady, setApiKey } from "./api.js";
+import { pause } from "./ask.js";
+import { Chat } from "./chat.js";
+import { Tray } from "./pictures.js";
+import { factAndFix } from "./words.js";
+
+const RETRY_MILLISECONDS = 1500;
+
+const byId = (id) => document.getElementById(id);
+const [composer, question, notice] = ["composer", "question", "notice"].map(byId);
+
+const chat = new Chat(byId("turns"), {
+    announce: (words) => (byId("announcer").textContent = words),
+    changed: update,
+    giveBack: (text, pictures) => {
+        question.value ||= text;
+        tray.giveBack(pictures);
+    },
+    askKey,
+    unreachable: watch,
+});
+const tray = new Tray(byId("tray"), update);
+
+function update() {
+    const isBusy = chat.isBusy;
+    byId("send").hidden = isBusy;
+    byId("stop").hidden = !isBusy;
+    byId("welcome").hidden = !chat.isEmpty;
+    byId("fresh").disabled = chat.isEmpty;
+    document.body.classList.toggle("empty", chat.isEmpty);
+    if (!notice.classList.contains("wrong")) say(chat.standing);
+}
+
+function say(words, isWrong = false) {
+    notice.textContent = words;
+    notice.classList.toggle("wrong", isWrong);
+}
+
+composer.onsubmit = (event) => {
+    event.preventDefault();
+    const text = question.value.trim();
+    if (chat.isBusy) return;
+    if (text === "") {
+        say("Write a question first.", true);
+        question.focus();
+        return;
+    }
+    say(chat.standing);
+    question.value = "";
+    chat.ask(text, tray.take());
+};
+question.onkeydown = (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        composer.requestSubmit();
+    }
+};
+byId("stop").onclick = () => {
+    chat.stop();
+    question.focus();
+};
+document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && chat.isBusy && !byId("key-dialog").open) byId("stop").click();
+});
+byId("fresh").onclick = () => {
+    chat.clear();
+    say("");
+    question.focus();
+};
+
+async function add(files) {
+    const { refused, unreadable } = await tray.add(files);
+    const wrong = [
+        refused > 0 && "Only pictures can be added: PNG, JPEG, WebP, GIF, BMP or TIFF.",
+        unreadable > 0 && "A picture could not be read.",
+    ].filter(Boolean);
+    say(wrong.join(" "), wrong.length > 0);
+    question.focus();
+}
+
+for (const button of document.querySelectorAll(".choose")) button.onclick = () => byId("files").click();
+byId("files").onchange = async ({ target }) => {
+    await add(target.files);
+    target.value = "";
+};
+document.addEventListener("paste", (event) => {
+    const { files } = event.clipboardData;
+    if (files.length === 0) return;
+    event.preventDefault();
+    add(files);
+});
+let depth = 0; // of elements that something is dragged over
+const dragged = (change) => (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    depth = change(depth);
+    document.body.classList.toggle("dragged", depth > 0);
+};
+document.addEventListener("dragenter", dragged((depth) => depth + 1));
+document.addEventListener("dragleave", dragged((depth) => depth - 1));
+document.addEventListener("dragover", dragged((depth) => depth));
+document.addEventListener("drop", (event) => {
+    dragged(() => 0)(event);
+    if (event.dataTransfer.files.length > 0) add(event.dataTransfer.files);
+});
+
+function askKey(message, then) {
+    const dialog = byId("key-dialog");
+    [byId("key-message").textContent] = factAndFix(message);
+    dialog.onclose = () => {
+        const key = byId("key").value.trim();
+        if (dialog.returnValue !== "use" || key === "") return;
+        byId("key").value = "";
+        setApiKey(key);
+        then();
+    };
+    dialog.returnValue = "";
+    dialog.showModal();
+}
+
+let isWatching = false;
+
+/** Until the models are loaded; then says who they are. */
+async function watch() {
+    if (isWatching) return;
+    isWatching = true;
+    for (;;) {
+        try {
+            if (await isReady()) break;
+            say("The models are loading.");
+        } catch (error) {
+            say(`${factAndFix(error.message)[0]} Trying again.`, true);
+        }
+        await pause(RETRY_MILLISECONDS);
+    }
+    isWatching = false;
+    say(chat.standing);
+    await introduce();
+}
+
+async function introduce() {
+    try {
+        const [models, props] = await Promise.all([getJson("v1/models"), getJson("props")]);
+        const [{ id: model, sgl: pair }] = models.data;
+        const { guided: isGuided, retain, exit_threshold: threshold } = props.sgl;
+        chat.server = { model, isGuided, retain: share(retain), exits: threshold !== null };
+        const names = [pair.guide && `${pair.guide.description} guides`, pair.target.description];
+        byId("pair").textContent = names.filter(Boolean).join(" ");
+    } catch (error) {
+        if (error.status === 401) askKey(error.message, introduce);
+        else say(factAndFix(error.message).join(" "), true);
+    }
+}
+
+/** Of a retention in the server's words; counts of tokens and shares of the attention have none before they are used. */
+function share(retain) {
+    if (retain === null) return 1;
+    const [, number, unit] = /^([\d.]+)(.*)$/.exec(retain) ?? [];
+    return { "%": number / 100, "": Number(number) }[unit] ?? 0.25;
+}
+
+update();
+watch();
