@@ -3,13 +3,16 @@
 mod bench;
 mod common;
 mod eval;
+mod serve;
 
 pub use bench::{BenchArgs, LoadArgs, ShapeArgs, Towers};
-pub use common::{CommonArgs, GUIDANCE, GuideArgs, LlamaArgs, ModelArgs};
+pub use common::{CommonArgs, GUIDANCE, GuideArgs, LlamaArgs, ModelArgs, ReportArgs, WarmthArgs};
 pub use eval::{
     BenchmarkArgs, CalibrateArgs, EvalArgs, EvalCommand, MeasureArgs, MergeArgs, OutputArgs, PromiseArgs, StudyArgs,
 };
+pub use serve::{LimitArgs, PictureArgs, ServeArgs, ServerArgs};
 
+use super::serve::config;
 use super::spelling;
 use super::values;
 use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
@@ -29,6 +32,10 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
         Command::Run(args) => args.common.given = given,
         Command::Explain(args) => args.run.common.given = given,
         Command::Chat(args) => args.common.given = given,
+        Command::Serve(args) => {
+            args.common.given = given;
+            args.printed = matches.subcommand().map(|(_, matches)| config::text(matches)).unwrap_or_default();
+        }
         Command::Eval(args) => args.measure.given = given,
         Command::Study(args) => {
             args.measure.given = given;
@@ -70,6 +77,7 @@ Examples:
   sgl run -m large.gguf -mm mmproj-large.gguf \\
       --guide small.gguf --guide-mmproj mmproj-small.gguf --image photo.jpg -p \"What is this?\"
   sgl chat --image shapes.png
+  sgl serve --port 8080
   sgl inspect large.gguf mmproj-large.gguf
 
 Exit codes:
@@ -102,6 +110,9 @@ pub enum Command {
     /// Hold a conversation about pictures, at a terminal or through a pipe
     #[command(after_help = CHAT, args_override_self = true)]
     Chat(Box<ChatArgs>),
+    /// Answer over HTTP as OpenAI's API does, for its clients and for a page in the browser
+    #[command(after_help = EMBEDDED, args_override_self = true)]
+    Serve(Box<ServeArgs>),
     /// Show what guidance does, with the models and pictures inside this program
     #[command(args_override_self = true)]
     Demo(DemoArgs),
@@ -154,6 +165,8 @@ pub struct RunArgs {
     pub question: QuestionArgs,
     #[command(flatten)]
     pub common: CommonArgs,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 #[derive(Debug, Args)]
@@ -176,6 +189,8 @@ pub struct ChatArgs {
     pub conversation: ConversationArgs,
     #[command(flatten)]
     pub common: CommonArgs,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 #[derive(Debug, Args)]
@@ -187,12 +202,8 @@ pub struct ConversationArgs {
     /// Standing instructions
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub system: Option<String>,
-    /// Memory for what the vision encoders of both models made of the pictures, so that none is encoded twice; 0 is none
-    #[arg(long, value_name = "MIB", default_value = "512", value_parser = values::mebibytes, allow_negative_numbers = true)]
-    pub encoder_cache: usize,
-    /// Do not run a token through the models before the first question
-    #[arg(long)]
-    pub no_warmup: bool,
+    #[command(flatten)]
+    pub warmth: WarmthArgs,
     /// Do not remember what is typed for the next conversation
     #[arg(long, env = "SGL_NO_HISTORY", value_parser = FalseyValueParser::new())]
     pub no_history: bool,

@@ -2,7 +2,7 @@
 
 use super::args::DemoArgs;
 use super::error::{Exit, Failure};
-use super::explain::{Explanation, save};
+use super::explain::save;
 use super::fit;
 use super::interrupt::Interrupt;
 use super::output::{Console, Output};
@@ -11,6 +11,7 @@ use super::report::duration;
 use super::resolve::Pair;
 use super::run::load;
 use serde::Deserialize;
+use sgl::explain::Explanation;
 use sgl::guidance::{ExitDecision, Policy};
 use sgl::media::{Limits, Picture};
 use sgl::pipeline::{Outcome, Pipeline, Report, Request, Source};

@@ -37,6 +37,16 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// What another process of this program ended with.
+    #[cfg(unix)]
+    pub fn of(code: i32) -> Option<Self> {
+        let known =
+            [Self::Done, Self::Usage, Self::Input, Self::Models, Self::Context, Self::Llama, Self::Output, Self::Judge];
+        known.into_iter().chain([Self::Interrupted]).find(|exit| *exit as i32 == code)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -70,6 +80,12 @@ impl Failure {
         }
     }
 
+    /// Somebody else has said why.
+    #[cfg(unix)]
+    pub fn told(exit: Exit) -> Self {
+        Self { exit, message: String::new(), hint: None }
+    }
+
     /// For messages that quote others, semicolons and all.
     fn verbatim(exit: Exit, error: impl ToString) -> Self {
         Self { exit, message: error.to_string(), hint: None }
@@ -82,6 +98,7 @@ impl From<PipelineError> for Failure {
             PipelineError::Vlm { source, .. } => return Self::of_model(source, &error),
             PipelineError::Guidance(source) => guidance(source),
             PipelineError::NoAttention => Exit::Models,
+            PipelineError::Bug { .. } | PipelineError::Threads(_) => Exit::Llama,
         };
         Self::new(exit, error)
     }
@@ -97,7 +114,7 @@ impl Failure {
             VlmError::ContextTooSmall { .. } | VlmError::PromptTooLong { .. } => Self::new(Exit::Context, shown),
             VlmError::Llama(error) => match error {
                 LlamaError::Cancelled => Self::verbatim(Exit::Interrupted, "interrupted"),
-                LlamaError::UnknownDevice { .. } => Self::new(Exit::Usage, shown),
+                LlamaError::UnknownDevice { .. } | LlamaError::Grammar { .. } => Self::new(Exit::Usage, shown),
                 LlamaError::ContextFull { .. } | LlamaError::BatchTooSmall { .. } => Self::new(Exit::Context, shown),
                 LlamaError::CreateContext { .. } => Self::new(Exit::Llama, shown),
                 _ => Self::verbatim(Exit::Llama, shown),
@@ -138,7 +155,8 @@ impl From<ProfileError> for Failure {
 
 impl From<ExplainError> for Failure {
     fn from(error: ExplainError) -> Self {
-        Self::new(Exit::Output, error)
+        let exit = if matches!(error, ExplainError::NotSeen) { Exit::Models } else { Exit::Output };
+        Self::new(exit, error)
     }
 }
 

@@ -4,14 +4,9 @@
 //! reads. The guide runs in any case, also for policies that ignore its attention.
 
 mod compare;
-mod drawing;
 mod show;
-mod tokens;
-
-pub use drawing::Explanation;
 
 use self::compare::Oracle;
-use self::tokens::PictureTokens;
 use super::args::{ExplainArgs, Show};
 use super::error::{Exit, Failure};
 use super::output::{Console, Output, json_line};
@@ -19,6 +14,7 @@ use super::report;
 use super::resolve::{request, usage};
 use super::run::{Answer, load, open};
 use serde::Serialize;
+use sgl::explain::{Explanation, PictureTokens};
 use sgl::pair::write_atomically;
 use sgl::pipeline::Report;
 use std::path::{Path, PathBuf};
@@ -49,7 +45,7 @@ pub fn run(args: &ExplainArgs, console: &Console) -> Result<(), Failure> {
     if pair.guide.is_none() {
         return Err(usage("without a guide there is nothing to explain; add --guide and --guide-mmproj"));
     }
-    let is_json = args.run.common.answer.json;
+    let is_json = args.run.report.json;
     if is_json && !matches!(args.show, Show::Auto | Show::Never) {
         return Err(usage("--show names how to draw in the terminal, and --json is for programs; leave one out"));
     }
@@ -68,7 +64,8 @@ pub fn run(args: &ExplainArgs, console: &Console) -> Result<(), Failure> {
     let Some(outcome) = answer.ask(&mut pipeline, &request, &progress)? else { return Ok(()) };
     let compare = || Oracle::ask(&mut pipeline, &request, &outcome, &console.progress());
     let oracle = args.compare.then(compare).transpose()?;
-    let explanation = Explanation::new(&outcome, &args.run.question.prompt, request.policy, oracle.as_ref())?;
+    let explanation =
+        Explanation::new(&outcome, &args.run.question.prompt, request.policy, oracle.as_ref().map(Oracle::compared))?;
 
     let write = |path: &PathBuf, png: Vec<u8>| {
         save(path, &png)?;

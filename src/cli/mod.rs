@@ -19,6 +19,7 @@ mod quantize_mmproj;
 mod report;
 mod resolve;
 mod run;
+mod serve;
 mod spelling;
 mod study;
 mod values;
@@ -32,6 +33,13 @@ use std::process::ExitCode;
 
 /// Runs the program on `argv`, the program's name first.
 pub fn main(argv: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let argv = match serve::config::expanded(argv) {
+        Ok(argv) => argv,
+        Err(failure) => {
+            Console::new(false, false).failure(&failure);
+            return failure.exit.into();
+        }
+    };
     let cli = match args::parse(argv) {
         Ok(cli) => cli,
         Err(message) => return parsed_nothing(&message).into(),
@@ -64,6 +72,7 @@ fn dispatch(command: &Command, console: &Console) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(args, console),
         Command::Chat(args) => chat::run(args, console),
+        Command::Serve(args) => serve::run(args, console),
         Command::Demo(args) => demo::run(args, console),
         Command::Explain(args) => explain::run(args, console),
         Command::Eval(args) => eval::run(args, console),

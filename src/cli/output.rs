@@ -40,6 +40,9 @@ impl Console {
 
     /// Why the program ends, quiet or not.
     pub fn failure(&self, failure: &Failure) {
+        if failure.message.is_empty() {
+            return;
+        }
         let _ = writeln!(io::stderr(), "error: {}", failure.message);
         if let Some(hint) = &failure.hint {
             let _ = writeln!(io::stderr(), "hint: {hint}");

@@ -61,7 +61,7 @@ impl Progress {
                 self.line.set_message(phase.label());
             }
             Event::Progress { phase, done, all } => self.count(phase.label().to_owned(), done as u64, all as u64),
-            Event::Text(_) => self.clear(),
+            Event::Said(_) => self.clear(),
         }
     }
 

@@ -75,24 +75,9 @@ fn speed(report: &Report) -> Option<String> {
     if report.source == Source::Guide {
         return Some("target not run".to_owned());
     }
-    let ratio = unpruned_ms(report)? / report.timings_ms.total;
+    let ratio = report.unpruned_ms()? / report.timings_ms.total;
     let verdict = if ratio < 1.0 { ": the guide did not pay" } else { "" };
     Some(format!("{ratio:.2}x the speed of the target alone (estimated){verdict}"))
-}
-
-/// What the target alone would have taken: all tiles, all visual tokens, every token of the answer by itself. That is a lower
-/// bound, since attention grows faster than the prompt.
-fn unpruned_ms(report: &Report) -> Option<f64> {
-    let times = &report.timings_ms;
-    let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
-    let TileReport { all, needed, .. } = report.visual.tiles;
-    let encode = times.target_encode.unwrap_or(0.0) * share(all, needed);
-    let n_dropped = report.visual.tokens - report.visual.kept;
-    let n_guessed = report.draft.map_or(0, |draft| draft.accepted);
-    let prefill =
-        times.target_prefill? * share(report.prompt_tokens + n_dropped, report.prompt_tokens - report.held_tokens);
-    let decode = times.target_decode? * share(report.generated_tokens, report.generated_tokens - n_guessed);
-    Some(encode + prefill + decode)
 }
 
 #[cfg(test)]

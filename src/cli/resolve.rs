@@ -1,6 +1,6 @@
 //! Flags resolved once into the library's options, and the rules that involve several of them.
 
-use super::args::{CommonArgs, GuideArgs, LlamaArgs, ModelArgs, RunArgs};
+use super::args::{CommonArgs, GuideArgs, LlamaArgs, ModelArgs, RunArgs, WarmthArgs};
 use super::error::{Exit, Failure};
 use super::fit;
 use super::output::Console;
@@ -65,6 +65,15 @@ impl Pair {
         let files = DemoPair::install()?;
         let guide = Some(vlm(args, &files.guide, &files.guide_mmproj));
         Ok(Self { guide, target: vlm(args, &files.target, &files.target_mmproj) })
+    }
+
+    /// What stays for the next question: half of the memory for encoder outputs to each model, or all of it to the only one.
+    pub fn warm(&mut self, args: &WarmthArgs) {
+        let n_models = if self.guide.is_some() { 2 } else { 1 };
+        for options in self.guide.iter_mut().chain([&mut self.target]) {
+            options.encoder_cache_bytes = args.encoder_cache.saturating_mul(1 << 20) / n_models;
+            options.warm_up = !args.no_warmup;
+        }
     }
 
     fn placed(mut self, args: &GuideArgs) -> Self {

@@ -18,9 +18,9 @@ pub fn run(args: &RunArgs, console: &Console) -> Result<(), Failure> {
     if request.pictures.is_empty() {
         pair.guide = None;
     }
-    let mut answer = Answer { output: Output::default(), streams: !args.common.answer.json, needs_reader: true };
+    let mut answer = Answer { output: Output::default(), streams: !args.report.json, needs_reader: true };
     let Some(outcome) = answer.get(pair, &request, console)? else { return Ok(()) };
-    if args.common.answer.json {
+    if args.report.json {
         answer.output.write(&json_line(&outcome.report)?);
     }
     if !answer.output.finish()? {
@@ -96,10 +96,10 @@ impl Answer {
         let interrupt = Interrupt::install(cancel.clone());
         let outcome = pipeline.run(request, &mut |event| {
             progress.show(&event);
-            if let Event::Text(text) = event
+            if let Event::Said(said) = event
                 && self.streams
             {
-                self.output.write(text);
+                self.output.write(&said.text);
             }
             // Again and again, because the start of a run clears the flag.
             if interrupt.is_set() || (self.needs_reader && self.output.has_failed()) {

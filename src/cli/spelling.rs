@@ -18,6 +18,8 @@ const LLAMA_CPP: &[(&str, &str)] = &[
     ("--system-prompt", "--system"),
     ("--n-predict", "--predict"),
     ("--temperature", "--temp"),
+    ("-np", "--parallel"),
+    ("-to", "--timeout"),
 ];
 
 /// Flags whose value is free text, which may look like a flag.
@@ -80,13 +82,14 @@ mod tests {
     fn every_spelling_stands_for_a_flag() {
         let mut cli = command();
         cli.build();
-        let run = cli.find_subcommand("run").unwrap();
-        let flags: Vec<_> = run.get_arguments().filter_map(|argument| argument.get_long()).collect();
+        let flags_of = |name| cli.find_subcommand(name).unwrap().get_arguments().filter_map(clap::Arg::get_long);
+        let flags: Vec<_> = flags_of("run").chain(flags_of("serve")).collect();
         for (spelling, flag) in LLAMA_CPP {
             assert!(flags.contains(&flag.trim_start_matches('-')), "{spelling} stands for {flag}");
             assert!(!flags.contains(&spelling.trim_start_matches('-')), "{spelling} is a flag already");
         }
         let is_text = |argument: &&clap::Arg| argument.is_allow_hyphen_values_set();
+        let run = cli.find_subcommand("run").unwrap();
         let texts: Vec<_> = run.get_arguments().filter(is_text).filter_map(clap::Arg::get_long).collect();
         assert_eq!(texts, ["prompt", "system"], "TEXT lists all of them");
     }

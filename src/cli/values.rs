@@ -2,7 +2,9 @@
 
 use sgl::guidance::Retain;
 use sgl::llama::MAX_IMAGE_TOKENS;
+use sgl::vlm::MAX_PARALLEL;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Layers on the device: a number, `auto` or `all`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +129,42 @@ pub fn mebibytes(text: &str) -> Result<usize, String> {
     number(text, |value: &usize| *value <= 1 << 20, "a whole number from 0 to 1048576")
 }
 
+/// Requests at once.
+pub fn parallel(text: &str) -> Result<usize, String> {
+    number(text, |value: &usize| (1..=MAX_PARALLEL).contains(value), "a whole number from 1 to 128")
+}
+
+/// Places in a queue.
+pub fn queued(text: &str) -> Result<usize, String> {
+    number(text, |value: &usize| (1..=65_536).contains(value), "a whole number from 1 to 65536")
+}
+
+/// Pictures of a request.
+pub fn pictures(text: &str) -> Result<usize, String> {
+    number(text, |value: &usize| (1..=1024).contains(value), "a whole number from 1 to 1024")
+}
+
+/// Millions of pixels.
+pub fn megapixels(text: &str) -> Result<u64, String> {
+    number(text, |value: &u64| (1..=1000).contains(value), "a whole number from 1 to 1000")
+}
+
+/// Size of a body in MiB.
+pub fn body_mebibytes(text: &str) -> Result<usize, String> {
+    number(text, |value: &usize| (1..=1024).contains(value), "a whole number from 1 to 1024")
+}
+
+/// Redirects.
+pub fn redirects(text: &str) -> Result<u32, String> {
+    number(text, |value: &u32| *value <= 20, "a whole number from 0 to 20")
+}
+
+/// A time, fractions of seconds too.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = number(text, |value: &f64| (0.001..=1e6).contains(value), "seconds from 0.001 to 1000000")?;
+    Ok(Duration::from_secs_f64(seconds))
+}
+
 /// As many as ggml takes.
 pub fn threads(text: &str) -> Result<u32, String> {
     number(text, |value: &u32| (1..=512).contains(value), "a whole number from 1 to 512")
@@ -178,6 +216,9 @@ mod tests {
         assert!(image_tokens("0").is_err() && image_tokens("65537").is_err());
         assert_eq!((context("0"), top_k("0"), mebibytes("0")), (Ok(0), Ok(0), Ok(0)));
         assert!(mebibytes("1048577").is_err());
+        assert!(parallel("0").is_err() && parallel("128").is_ok() && parallel("129").is_err());
+        assert!(seconds("0").is_err() && seconds("0.5").is_ok() && seconds("inf").is_err() && seconds("nan").is_err());
+        assert!(megapixels("0").is_err() && queued("0").is_err() && redirects("0").is_ok() && redirects("21").is_err());
         assert!(rounds("0").is_err() && rounds("501").is_err() && warm_up("0").is_ok());
     }
 

@@ -18,3 +18,4 @@ mod inspect;
 mod pipes;
 mod quantize_mmproj;
 mod run;
+mod serve;

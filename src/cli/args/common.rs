@@ -5,7 +5,8 @@ use clap::Args;
 use sgl::guidance::{Consistency, Policy, Retain, Tiles};
 use sgl::llama::{CacheType, FlashAttention};
 use std::path::PathBuf;
-/// The flags that `run`, `explain` and `chat` share.
+
+/// The flags that `run`, `explain`, `chat` and `serve` share.
 #[derive(Debug, Args)]
 pub struct CommonArgs {
     #[command(flatten)]
@@ -135,9 +136,26 @@ pub struct AnswerArgs {
     /// Seed of the draw
     #[arg(short, long, value_name = "SEED", default_value = "0", value_parser = values::seed, allow_negative_numbers = true)]
     pub seed: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct ReportArgs {
     /// Print one JSON object with all that is known instead of the answer
-    #[arg(long, help_heading = "Output")]
+    #[arg(long)]
     pub json: bool,
+}
+
+/// What is kept and prepared for the next question.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Between questions")]
+pub struct WarmthArgs {
+    /// Memory for what the vision encoders of both models made of the pictures, so that none is encoded twice; 0 is none
+    #[arg(long, value_name = "MIB", default_value = "512", value_parser = values::mebibytes, allow_negative_numbers = true)]
+    pub encoder_cache: usize,
+    /// Do not run a token through the models before the first question
+    #[arg(long)]
+    pub no_warmup: bool,
 }
 
 /// What llama.cpp is told about both models.

@@ -1,7 +1,8 @@
 //! `/explain`: the heat maps of the last answer.
 
 use crate::cli::error::Failure;
-use crate::cli::explain::{Explanation, places, save};
+use crate::cli::explain::{places, save};
+use sgl::explain::Explanation;
 use sgl::guidance::Policy;
 use sgl::media::Picture;
 use sgl::pipeline::Outcome;

@@ -16,7 +16,7 @@ use super::args::ChatArgs;
 use super::error::{Exit, Failure};
 use super::interrupt::Interrupt;
 use super::output::Console;
-use super::resolve::{Pair, is_stdin, settings, usage};
+use super::resolve::{is_stdin, settings, usage};
 use super::run::{load, open};
 use command::Input;
 use conversation::Conversation;
@@ -31,8 +31,7 @@ pub fn run(args: &ChatArgs, console: &Console) -> Result<(), Failure> {
     let (settings, mut pair) = settings(&args.common, console)?;
     let mut conversation = Conversation::new(settings, args.conversation.system.as_deref());
     open(images)?.into_iter().for_each(|picture| conversation.add(picture));
-    share(args.conversation.encoder_cache, &mut pair);
-    pair.guide.iter_mut().chain([&mut pair.target]).for_each(|model| model.warm_up = !args.conversation.no_warmup);
+    pair.warm(&args.conversation.warmth);
     let is_guided = pair.guide.is_some();
 
     let progress = console.progress();
@@ -41,7 +40,7 @@ pub fn run(args: &ChatArgs, console: &Console) -> Result<(), Failure> {
     let pipeline = pipeline?;
     let interrupt = Interrupt::install(pipeline.cancel_flag());
     interrupt.ends_program();
-    let session = Session::new(pipeline, interrupt, conversation, console, args.common.answer.json, is_guided);
+    let session = Session::new(pipeline, interrupt, conversation, console, args.report.json, is_guided);
     hold(session, Lines::open(!args.conversation.no_history, console)?, console)
 }
 
@@ -88,13 +87,5 @@ fn hold(mut session: Session<'_>, mut lines: Lines, console: &Console) -> Result
             Err(Failure::new(exit, format!("{lines} of the conversation failed")))
         }
         _ => Ok(()),
-    }
-}
-
-/// Half of the memory for encoder outputs to each model, or all of it to the only one.
-fn share(mebibytes: usize, pair: &mut Pair) {
-    let n_models = if pair.guide.is_some() { 2 } else { 1 };
-    for options in pair.guide.iter_mut().chain([&mut pair.target]) {
-        options.encoder_cache_bytes = mebibytes.saturating_mul(1 << 20) / n_models;
     }
 }

@@ -111,10 +111,10 @@ impl<'a> Session<'a> {
         let result = self.conversation.turn(text, |request| {
             let outcome = pipeline.run(request, &mut |event| {
                 progress.show(&event);
-                if let Event::Text(text) = event
+                if let Event::Said(said) = event
                     && !*is_json
                 {
-                    output.write(text);
+                    output.write(&said.text);
                 }
                 // Again and again, because the start of a run clears the flag.
                 if interrupt.is_set() || output.has_failed() {

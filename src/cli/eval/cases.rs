@@ -2,7 +2,6 @@
 
 use super::session::{Measured, Session};
 use crate::cli::error::{Exit, Failure};
-use crate::cli::explain::Explanation;
 use crate::cli::output::Console;
 use image::imageops::{FilterType, resize};
 use sgl::eval::contender::Contender;
@@ -10,7 +9,7 @@ use sgl::eval::engine::open;
 use sgl::eval::record::{Record, Run};
 use sgl::eval::report::{Case, Outcome};
 use sgl::eval::sample::{Gold, Sample};
-use sgl::explain::encode_png;
+use sgl::explain::{Explanation, encode_png};
 use sgl::guidance::{Policy, Retain};
 use sgl::pipeline::Request;
 use sgl::vlm::question;

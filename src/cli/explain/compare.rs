@@ -2,9 +2,8 @@
 
 use super::super::error::{Exit, Failure};
 use super::super::progress::Progress;
-use super::drawing::scores;
 use serde::Serialize;
-use sgl::explain::Agreement;
+use sgl::explain::{Agreement, Compared, scores};
 use sgl::guidance::{Importance, Kept, Policy, Retain};
 use sgl::pipeline::{Event, Outcome, Pipeline, PipelineError, Request, Selection};
 use sgl::timing::Phase;
@@ -20,10 +19,10 @@ pub struct Oracle {
     agreement: Agreement,
     /// By the guide, among the target's tokens.
     #[serde(skip)]
-    pub guide: Selection,
+    guide: Selection,
     /// As many, by the target's own attention.
     #[serde(skip)]
-    pub target: Selection,
+    target: Selection,
 }
 
 impl Oracle {
@@ -68,9 +67,10 @@ impl Oracle {
         Ok(Self { answer: generation.text, agreement, guide, target })
     }
 
-    /// Lines for the legend: what they are about, and the text.
-    pub fn notes(&self) -> [(&'static str, String); 2] {
-        [("target unpruned", self.answer.clone()), ("agreement", self.agreement())]
+    /// For the drawing.
+    pub fn compared(&self) -> Compared<'_> {
+        let notes = vec![("target unpruned", self.answer.clone()), ("agreement", self.agreement())];
+        Compared { guide: &self.guide, target: &self.target, notes }
     }
 
     /// One line for standard error.
