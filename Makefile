@@ -2,13 +2,35 @@
 # what else the build needs is installed where that can be done without asking, and named where it cannot.
 
 CARGO := cargo
-.PHONY: demo test lint families study bench setup
+.PHONY: demo test test-page test-clients test-load fuzz lint families study bench setup
 
 demo: setup ## the main job on the embedded pair
 	$(CARGO) run --release --locked -- demo
 
 test: setup ## everything that is tested
 	$(CARGO) test --locked
+
+CLIENTS := 32
+SECONDS := 60
+test-load: setup ## a server under load, and faults one by one: what came, as a table (CLIENTS=32 SECONDS=60)
+	$(CARGO) test --release --locked --test load -- --clients $(CLIENTS) --seconds $(SECONDS)
+
+FUZZERS := request data_url media gguf geometry selection
+fuzz: setup ## every fuzz target for a while (SECONDS=60, FUZZERS="media gguf"); see fuzz/README.md
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo "error: cargo-fuzz was not found" >&2; \
+	    echo "hint: install it with: cargo install cargo-fuzz --locked" >&2; exit 1; }
+	for target in $(FUZZERS); do fuzz/run.sh $$target $(SECONDS) || exit 1; done
+
+test-page: setup ## the page of the server, in headless Chromium; axe-core looks for barriers
+	@./scripts/setup-web.sh chromium node npm
+	$(CARGO) build --locked
+	npm install --prefix target/page-test --no-save --no-audit --no-fund --silent axe-core@4.14.1
+	node --test tests/page/*.test.mjs
+
+test-clients: setup ## the server with clients that we did not write: openai for Python and for Node, schemathesis
+	@./scripts/setup-web.sh node npm python3
+	$(CARGO) build --locked
+	node tests/clients/run.mjs
 
 lint: setup ## formatting, warnings, documentation
 	$(CARGO) fmt --all --check
