@@ -39,11 +39,12 @@ pub fn killed(options: &Options) -> String {
     });
     let Counts { right, lost, loading, unreached } = counts;
     let [right, lost, loading, unreached] = [right, lost, loading, unreached].map(AtomicUsize::into_inner);
-    assert!(lost <= options.n_clients && unreached == 0, "{lost} lost, {unreached} without a response");
+    // A client that is quick asks a dead worker once more before its death is noticed.
+    assert!(lost <= 2 * options.n_clients && unreached == 0, "{lost} lost, {unreached} without a response");
     assert_eq!(server.metric("sgl_worker_restarts_total"), 1.0);
     assert_eq!(server.metric("sgl_lost_requests_total"), lost as f64);
     format!(
-        "{right} right answers, {lost} of {} requests on their way lost (503 or an event), {loading} times 503 while loading, answers again \
+        "{right} right answers, {lost} requests of {} clients lost (503 or an event), {loading} times 503 while loading, answers again \
          after {seconds:.1} s",
         options.n_clients
     )

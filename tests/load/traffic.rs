@@ -15,8 +15,14 @@ struct Got {
     /// Seconds of each answer.
     times: Vec<f64>,
     n_busy: usize,
+    /// Answers that differ from the one alone, and are nearer to it than to any other question's: what is read together is rounded
+    /// otherwise, and the model was undecided.
+    undecided: Vec<String>,
     problems: Vec<String>,
 }
+
+/// Most undecided answers among so many.
+const UNDECIDED: usize = 200;
 
 pub fn load(options: &Options) -> String {
     // Fewer places than clients, so that some are sent away.
@@ -64,11 +70,26 @@ fn client(server: &Server, cases: &[Case], seed: u64, end: Instant) -> Got {
         }
         match said(&reply) {
             Ok(answer) if answer == case.answer => got.times.push(start.elapsed().as_secs_f64()),
-            Ok(answer) => got.problems.push(format!("{answer:?} instead of {:?}", case.answer)),
+            Ok(answer) => {
+                let difference = format!("{answer:?} instead of {:?}", case.answer);
+                let others = cases.iter().filter(|other| other.answer != case.answer);
+                let nearest = others.map(|other| likeness(&answer, &other.answer)).max();
+                let is_own = Some(likeness(&answer, &case.answer)) > nearest;
+                if is_own { &mut got.undecided } else { &mut got.problems }.push(difference);
+            }
             Err(problem) => got.problems.push(problem),
         }
     }
     got
+}
+
+/// Words that two answers have in common, in thousandths of the longer one's.
+fn likeness(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<&str>, Vec<&str>) = (a.split_whitespace().collect(), b.split_whitespace().collect());
+    let mut left = b.clone();
+    let common =
+        a.iter().filter(|word| left.iter().position(|other| other == *word).map(|at| left.swap_remove(at)).is_some());
+    1000 * common.count() / a.len().max(b.len()).max(1)
 }
 
 fn report(clients: &[Got], memory: &[f64], peak: f64, seconds: f64, n_cases: usize) -> String {
@@ -83,23 +104,26 @@ fn report(clients: &[Got], memory: &[f64], peak: f64, seconds: f64, n_cases: usi
     let mut problems = BTreeMap::<&str, usize>::new();
     clients.iter().flat_map(|client| &client.problems).for_each(|problem| *problems.entry(problem).or_default() += 1);
     let n_problems: usize = problems.values().sum();
+    let undecided: Vec<&String> = clients.iter().flat_map(|client| &client.undecided).collect();
     // Warm is what has run for a third of the time.
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let third = memory.len() / 3;
     let (warm, late) = (mean(&memory[third..2 * third]), mean(&memory[2 * third..]));
     let text = format!(
-        "{} clients, {seconds:.0} s, {n_cases} questions: {} right answers ({:.1}/s), {n_busy} told to come back (429), {n_problems} \
-         others; seconds to an answer: median {median:.2}, 95 % {:.2}, longest {longest:.2} ({:.1} medians); answers a client: {} to {}; \
+        "{} clients, {seconds:.0} s, {n_cases} questions: {} right answers ({:.1}/s), {n_busy} told to come back (429), {} \
+         undecided, {n_problems} others; seconds to an answer: median {median:.2}, 95 % {:.2}, longest {longest:.2} ({:.1} medians); answers a client: {} to {}; \
          MiB resident, second third {warm:.0}, last third {late:.0}, the worker's peak {peak:.0}",
         clients.len(),
         times.len(),
         times.len() as f64 / seconds,
+        undecided.len(),
         quantile(0.95),
         longest / median,
         counts[0],
         counts[counts.len() - 1],
     );
     assert!(n_problems == 0, "{:?}; {text}", problems.first_key_value());
+    assert!(undecided.len() * UNDECIDED <= times.len(), "{:?}; {text}", undecided.first());
     assert!(late <= warm * 1.05 + 8.0, "memory grows: {text}");
     text
 }
