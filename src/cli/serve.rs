@@ -48,7 +48,7 @@ async fn work(args: &ServeArgs, options: ServerOptions, pair: Pair, console: &Co
         print(&format!("listening on {}\n", listener.url()))?;
     }
     let progress = console.progress();
-    let engine = EngineOptions { n_parallel: parallel, max_queued: args.limits.max_queued, ..EngineOptions::default() };
+    let engine = EngineOptions { n_parallel: parallel, max_queued: args.limits.max_queued };
     let load = {
         let progress = progress.clone();
         move || {
