@@ -7,7 +7,7 @@ target=$1 seconds=$2
 export RUSTC_BOOTSTRAP=1
 # Bytes of an input, and MiB that one may have the program take at once.
 case $target in
-    media) set -- -max_len=65536 -malloc_limit_mb=320 ;; # the TIFF decoder reserves up to 256 for a list of tags
+    media) set -- -max_len=65536 -malloc_limit_mb=128 ;;
     gguf) set -- -max_len=16384 -malloc_limit_mb=160 -dict=dictionaries/gguf.dict ;;
     request) set -- -max_len=16384 -malloc_limit_mb=64 -dict=dictionaries/request.dict ;;
     *) set -- -max_len=4096 -malloc_limit_mb=64 ;;

@@ -2,7 +2,7 @@
 
 use image::ImageFormat;
 
-use super::MediaError;
+use super::{MediaError, tiff};
 
 /// The accepted format of `bytes`, or [`MediaError::UnknownFormat`] with what they are instead.
 pub(super) fn format_of(bytes: &[u8]) -> Result<ImageFormat, MediaError> {
@@ -32,6 +32,14 @@ pub(super) fn name(format: ImageFormat) -> &'static str {
     }
 }
 
+/// Refuses a TIFF that lists more than it holds, before its decoder makes room for it.
+pub(super) fn check_lists(format: ImageFormat, bytes: &[u8]) -> Result<(), MediaError> {
+    if format == ImageFormat::Tiff && !tiff::lists_what_it_holds(bytes) {
+        return Err(damaged(format, "a list of values is longer than the file"));
+    }
+    Ok(())
+}
+
 /// Refuses a JPEG that ends before its end-of-image marker: its decoder would fill the missing part with grey.
 ///
 /// And a WebP whose chunks claim more than there is: its decoder would take 4 GiB for one before it looks.
@@ -44,12 +52,13 @@ pub(super) fn check_end(format: ImageFormat, bytes: &[u8]) -> Result<(), MediaEr
         _ => true,
     };
     if !is_whole {
-        return Err(MediaError::Damaged {
-            format: name(format),
-            reason: "the file ends before the picture does".to_owned(),
-        });
+        return Err(damaged(format, "the file ends before the picture does"));
     }
     Ok(())
+}
+
+fn damaged(format: ImageFormat, reason: &str) -> MediaError {
+    MediaError::Damaged { format: name(format), reason: reason.to_owned() }
 }
 
 /// Walks the markers of ITU T.81, B.1.1: segments by their length, entropy-coded data byte by byte.

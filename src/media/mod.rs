@@ -7,6 +7,7 @@
 mod content;
 mod error;
 mod samples;
+mod tiff;
 
 use std::fs::{self, File};
 use std::io::{Cursor, Read};
@@ -89,6 +90,7 @@ impl Picture {
             return Err(MediaError::TooManyBytes { max_bytes });
         }
         let format = content::format_of(bytes)?;
+        content::check_lists(format, bytes)?;
         let refused = |error| error::refused(format, error);
 
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
