@@ -9,6 +9,7 @@ demo: setup ## the main job on the embedded pair
 
 test: setup ## everything that is tested
 	$(CARGO) test --locked
+	LLAMA_ATTN_MASS_NODES=1 $(CARGO) test --locked --lib llama:: # the attention export as devices compute it
 
 CLIENTS := 32
 SECONDS := 60
@@ -46,9 +47,10 @@ study: setup ## docs/study.md and docs/study-large.md: every policy on the embed
 	$(CARGO) run --release --locked -- study --bench scenes-large --limit 84 > docs/study-large.md.partial
 	mv docs/study-large.md.partial docs/study-large.md
 
-bench: setup ## what guidance costs and brings, phase by phase; its parts; cost of the attention export, drift of quantized models
+bench: setup ## what guidance costs and brings, phase by phase; its parts; a server; cost of the attention export, drift of quantized models
 	$(CARGO) run --release --locked -- bench
 	$(CARGO) bench --locked --bench guidance
+	$(CARGO) bench --locked --bench serving
 	$(CARGO) run --release --locked --example export_overhead
 	$(CARGO) run --release --locked --example drift
 
