@@ -14,7 +14,7 @@ use super::resolve::{Pair, settings};
 use sgl::engine::{Engine, EngineOptions};
 use sgl::media::Limits;
 use sgl::pipeline::Request;
-use sgl::server::edge::{EdgeOptions, Listener};
+use sgl::server::edge::{EdgeOptions, Hosts, Listener};
 use sgl::server::{self, ApiKeys, Defaults, PictureOptions, RemoteLimits, RequestLimits, ServerOptions};
 use std::fs;
 use std::future::Future;
@@ -62,7 +62,7 @@ async fn work(args: &ServeArgs, options: ServerOptions, pair: Pair, console: &Co
             Ok::<Engine, Failure>(engine)
         }
     };
-    let edge = edge_options(&args.limits);
+    let edge = edge_options(args)?;
     let serving = server::serve(listener, options, edge, load, shutdown(&args.server), shutdown_timeout);
     serving.await.inspect_err(|_| progress.clear())
 }
@@ -128,13 +128,18 @@ fn request_limits(args: &LimitArgs, parallel: usize) -> RequestLimits {
     }
 }
 
-fn edge_options(args: &LimitArgs) -> EdgeOptions {
-    EdgeOptions {
-        max_connections: args.max_connections,
-        header_timeout: args.header_timeout,
-        write_timeout: args.write_timeout,
-        max_body_bytes: args.max_body << 20,
-    }
+fn edge_options(args: &ServeArgs) -> Result<EdgeOptions, Failure> {
+    let ServeArgs { server, limits, .. } = args;
+    let names = server.allowed_host.iter().chain([&server.host]).map(String::as_str);
+    // A page that has no key gets nothing by another name either.
+    let hosts = if keys(server)?.is_empty() { Hosts::named(names) } else { Hosts::all() };
+    Ok(EdgeOptions {
+        hosts,
+        max_connections: limits.max_connections,
+        header_timeout: limits.header_timeout,
+        write_timeout: limits.write_timeout,
+        max_body_bytes: limits.max_body << 20,
+    })
 }
 
 fn picture_options(args: &PictureArgs, limits: &LimitArgs) -> Result<PictureOptions, Failure> {

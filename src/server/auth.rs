@@ -18,12 +18,17 @@ impl ApiKeys {
         Self { hashes: keys.map(|key| blake3::hash(key.as_bytes())).collect() }
     }
 
+    /// Whether the server is open to all.
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
     /// Whether the headers hold one of the keys, as `Authorization: Bearer KEY` or `X-Api-Key: KEY`.
     ///
     /// # Errors
     /// 401.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        if self.hashes.is_empty() {
+        if self.is_empty() {
             return Ok(());
         }
         let text = |name| headers.get(name).map(|value| value.as_bytes());

@@ -1,8 +1,10 @@
-//! Where connections come in: how many, how fast their headers and answers must move, how long an ended server waits.
+//! Where connections come in: by which names, how many, how fast their headers and answers must move, how long an ended server waits.
 
+mod hosts;
 mod lingering;
 mod listener;
 
+pub use hosts::Hosts;
 pub use listener::Listener;
 
 use self::lingering::Lingering;
@@ -29,8 +31,10 @@ use tokio_io_timeout::TimeoutStream;
 pub const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What connections may cost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct EdgeOptions {
+    /// Names that the server answers to.
+    pub hosts: Hosts,
     /// Connections at once; more wait to be accepted.
     pub max_connections: usize,
     /// Time for the headers of a request, and for the next request of a connection that is kept.
@@ -51,7 +55,10 @@ pub async fn serve<C: Future<Output = ()>>(
     closing: impl FnOnce() -> C,
     deadline: Duration,
 ) {
-    let router = router.layer(middleware::from_fn_with_state(options.max_body_bytes, bounded));
+    let hosts = options.hosts.clone().at(&listener);
+    let router = router
+        .layer(middleware::from_fn_with_state(options.max_body_bytes, bounded))
+        .layer(middleware::from_fn_with_state(hosts, meant));
     let connections = Arc::new(Semaphore::new(options.max_connections));
     let graceful = GracefulShutdown::new();
     let mut shutdown = pin!(shutdown);
@@ -67,7 +74,7 @@ pub async fn serve<C: Future<Output = ()>>(
         };
         match stream {
             Ok(stream) => {
-                let connection = graceful.watch(connection(stream, router.clone(), options));
+                let connection = graceful.watch(connection(stream, router.clone(), &options));
                 tokio::spawn(async move {
                     // Clients that break off are no news.
                     connection.await.ok();
@@ -92,12 +99,20 @@ pub async fn serve<C: Future<Output = ()>>(
 
 type Connection = http1::Connection<TokioIo<std::pin::Pin<Box<TimeoutStream<Stream>>>>, TowerToHyperService<Router>>;
 
-fn connection(stream: Stream, router: Router, options: EdgeOptions) -> Connection {
+fn connection(stream: Stream, router: Router, options: &EdgeOptions) -> Connection {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(options.write_timeout));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(options.header_timeout);
     http.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router))
+}
+
+/// Refuses what is meant for another server.
+async fn meant(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
+    match hosts.check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
 }
 
 /// Refuses a body that is too large by its own account before any of it comes.

@@ -105,8 +105,10 @@ mod tests {
         }
     }
 
-    const EDGE: EdgeOptions =
-        EdgeOptions { max_connections: 9, header_timeout: MINUTE, write_timeout: MINUTE, max_body_bytes: 1000 };
+    fn edge() -> EdgeOptions {
+        let hosts = edge::Hosts::all();
+        EdgeOptions { hosts, max_connections: 9, header_timeout: MINUTE, write_timeout: MINUTE, max_body_bytes: 1000 }
+    }
 
     /// Status and body.
     fn get(url: &str) -> (u16, String) {
@@ -134,7 +136,7 @@ mod tests {
             assert_eq!(get(&format!("{url}/none")).0, 404);
             go_on.send(()).unwrap();
         });
-        let served = serve(listener, options(), EDGE, load, std::future::pending(), MINUTE).await;
+        let served = serve(listener, options(), edge(), load, std::future::pending(), MINUTE).await;
         assert!(served.unwrap_err().to_string().contains("none.gguf"));
         ask.await.unwrap();
     }

@@ -39,7 +39,7 @@ pub fn killed_mid_stream(_: &Options) -> String {
 pub fn slow_reader(_: &Options) -> String {
     let server = Server::start(&["--write-timeout", "1"]);
     let body = about_flat(LIST, json!({"sgl": {"explain": true, "exit_threshold": null}})).to_string();
-    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
     let mut slow = server.connect();
     slow.set_write_timeout(Some(Duration::from_secs(5))).unwrap();

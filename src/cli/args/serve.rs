@@ -47,6 +47,9 @@ pub struct ServerArgs {
     /// Origins whose web pages may ask too, separated by commas; * is all [default: none but the server's own]
     #[arg(long, value_name = "ORIGINS", env = "SGL_CORS_ORIGIN", value_delimiter = ',')]
     pub cors_origin: Vec<String>,
+    /// Names that a server without keys answers to, beside addresses, localhost and --host, while it listens to this machine alone; separated by commas, * is all
+    #[arg(long, value_name = "NAMES", env = "SGL_ALLOWED_HOST", value_delimiter = ',')]
+    pub allowed_host: Vec<String>,
     /// Requests that run at once
     #[arg(long, value_name = "N", env = "LLAMA_ARG_N_PARALLEL", default_value = "1", value_parser = values::parallel)]
     pub parallel: usize,

@@ -1,6 +1,6 @@
 //! Flags, environment and file; where a server listens.
 
-use super::server::Server;
+use super::server::{Server, rest};
 use crate::harness::{Folder, sgl};
 use serde_json::json;
 
@@ -65,7 +65,7 @@ fn a_socket_in_the_file_system() {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         until("the server is ready", || {
             let mut stream = UnixStream::connect(&path).unwrap();
-            stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+            stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
             let mut text = String::new();
             std::io::Read::read_to_string(&mut stream, &mut text).unwrap();
             text.starts_with("HTTP/1.1 200")
@@ -74,4 +74,22 @@ fn a_socket_in_the_file_system() {
         assert!(server.ended().success(), "{}", server.log());
         assert!(!std::path::Path::new(&path).exists());
     }
+}
+
+#[test]
+fn other_names_that_lead_here_are_refused() {
+    let refused = |flags: &[&str], host: &str| {
+        let server = Server::begin(flags);
+        let mut stream = server.connect();
+        let request = format!("GET /health HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+        let answer = rest(stream);
+        assert_eq!(answer.starts_with("HTTP/1.1 403"), answer.contains("--allowed-host"), "{answer}");
+        answer.starts_with("HTTP/1.1 403")
+    };
+    assert!(refused(&[], "evil.example"));
+    assert!(refused(&["--no-supervise"], "evil.example:8080"));
+    assert!(!refused(&[], "localhost:8080"));
+    assert!(!refused(&["--allowed-host", "desk,models.example"], "models.example"));
+    assert!(!refused(&["--api-key", "secret"], "evil.example"), "a page has no key");
 }

@@ -34,7 +34,7 @@ fn who_comes_too_many_is_told_to_come_back() {
     // Places are taken before bodies are wanted.
     let hold = || {
         let mut stream = server.connect();
-        let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+        let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
         stream.write_all(format!("{head}content-length: 9\r\nexpect: 100-continue\r\n\r\n").as_bytes()).unwrap();
         let mut wanted = [0; 25];
         stream.read_exact(&mut wanted).unwrap();
@@ -85,7 +85,7 @@ fn large_bodies_are_refused_before_they_have_come() {
     // Without a length it is counted.
     let mut chunked = server.connect();
     chunked
-        .write_all(b"POST /tokenize HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+        .write_all(b"POST /tokenize HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
         .unwrap();
     let piece = [b"80000\r\n".to_vec(), vec![b' '; 0x80000], b"\r\n".to_vec()].concat();
     for _ in 0..3 {
@@ -114,7 +114,8 @@ fn who_does_not_read_is_hung_up_on() {
     let mut deaf = server.connect();
     deaf.set_write_timeout(Some(LONG)).unwrap();
     // Answers fill all buffers between, then questions do.
-    let asked = (0..1_000_000).find_map(|_| deaf.write_all(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n").err());
+    let asked =
+        (0..1_000_000).find_map(|_| deaf.write_all(b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n").err());
     let kind = asked.map(|error| error.kind());
     assert!(matches!(kind, Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)), "{kind:?}");
     server.get("/health").ok();
