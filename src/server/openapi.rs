@@ -1,8 +1,11 @@
 //! The OpenAPI document of the server, `docs/openapi.json`.
 
+use super::error::ErrorBody;
 use super::handlers::{chat, health, metrics, models, props, tokenize};
 use super::response::Chunk;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
@@ -11,8 +14,8 @@ use utoipa::{Modify, OpenApi};
     paths(
         chat::completions, models::models, models::one, health::health, props::props, metrics::metrics, tokenize::tokenize, tokenize::detokenize,
     ),
-    components(schemas(Chunk)),
-    modifiers(&Key),
+    components(schemas(Chunk, ErrorBody)),
+    modifiers(&Key, &Refusals),
 )]
 struct Document;
 
@@ -22,6 +25,34 @@ impl Modify for Key {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let key = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
         document.components.get_or_insert_default().add_security_scheme("key", key);
+    }
+}
+
+/// What any route answers a request that does not get as far as its handler's own answers.
+struct Refusals;
+
+impl Modify for Refusals {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let paths = document.paths.paths.values_mut();
+        paths.flat_map(|path| [&mut path.get, &mut path.post]).flatten().for_each(refuse);
+    }
+}
+
+fn refuse(operation: &mut Operation) {
+    let (has_key, has_body) = (operation.security.is_some(), operation.request_body.is_some());
+    for (status, description, applies) in [
+        ("401", "no or a wrong key", has_key),
+        ("403", "asked by a name that is not the server's", true),
+        ("408", "the body did not come in time", has_body),
+        ("413", "the body or a picture is too large", has_body),
+        ("415", "the body is not JSON", has_body),
+        ("503", "models are being loaded, or the server ends", true),
+    ] {
+        if applies {
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+            let response = ResponseBuilder::new().description(description).content("application/json", content);
+            operation.responses.responses.insert(status.to_owned(), response.build().into());
+        }
     }
 }
 

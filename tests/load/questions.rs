@@ -9,10 +9,43 @@ use ureq::Agent;
 
 const HELD_OUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/held-out");
 
+/// Most undecided answers among so many right ones.
+pub const UNDECIDED: usize = 200;
+
 /// A request and its answer.
 pub struct Case {
     pub body: Value,
     pub answer: String,
+}
+
+/// What an answer is beside the one that the question got alone.
+pub enum Verdict {
+    Right,
+    /// Another, and still nearer to it than to any other question's: what is read together is rounded otherwise, and the model was
+    /// undecided.
+    Undecided(String),
+    Wrong(String),
+}
+
+/// Holds an answer against the one that `case` got alone, and against those of all other questions.
+pub fn judged(answer: &str, case: &Case, cases: &[Case]) -> Verdict {
+    if answer == case.answer {
+        return Verdict::Right;
+    }
+    let others = cases.iter().filter(|other| other.answer != case.answer);
+    let nearest = others.map(|other| likeness(answer, &other.answer)).max();
+    let is_own = Some(likeness(answer, &case.answer)) > nearest;
+    let difference = format!("{answer:?} instead of {:?}", case.answer);
+    if is_own { Verdict::Undecided(difference) } else { Verdict::Wrong(difference) }
+}
+
+/// Words that two answers have in common, in thousandths of the longer one's.
+fn likeness(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<&str>, Vec<&str>) = (a.split_whitespace().collect(), b.split_whitespace().collect());
+    let mut left = b.clone();
+    let common =
+        a.iter().filter(|word| left.iter().position(|other| other == *word).map(|at| left.swap_remove(at)).is_some());
+    1000 * common.count() / a.len().max(b.len()).max(1)
 }
 
 /// Cases that differ in pictures, number of pictures, length, form and guidance.

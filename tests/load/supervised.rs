@@ -2,7 +2,7 @@
 
 use crate::Options;
 use crate::memory::worker;
-use crate::questions::{Case, cases, said, try_chat};
+use crate::questions::{Case, UNDECIDED, Verdict, cases, judged, said, try_chat};
 use crate::server::{Server, pid, until};
 use rustix::process::{Signal, kill_process};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -12,21 +12,15 @@ use std::time::{Duration, Instant};
 #[derive(Default)]
 struct Counts {
     right: AtomicUsize,
+    undecided: AtomicUsize,
     lost: AtomicUsize,
     loading: AtomicUsize,
     unreached: AtomicUsize,
 }
 
 pub fn killed(options: &Options) -> String {
-    let server = Server::start(&["-np", "4", "--max-queued", &options.n_clients.to_string()]);
-    let cases = cases(&server);
-    let (counts, is_over) = (Counts::default(), AtomicBool::new(false));
-    let seconds = thread::scope(|scope| {
-        for seed in 0..options.n_clients {
-            let (server, cases, counts, is_over) = (&server, &cases, &counts, &is_over);
-            scope.spawn(move || ask(server, cases, seed, counts, is_over));
-        }
-        until("answers come", || counts.right.load(Relaxed) >= options.n_clients);
+    let server = start(options);
+    let (counts, seconds) = while_asked(options, &server, |counts| {
         kill_process(pid(worker(&server).unwrap()), Signal::KILL).unwrap();
         let start = Instant::now();
         until("it is noticed", || counts.lost.load(Relaxed) + counts.loading.load(Relaxed) > 0);
@@ -34,44 +28,59 @@ pub fn killed(options: &Options) -> String {
         until("answers come again", || counts.right.load(Relaxed) > before);
         let seconds = start.elapsed().as_secs_f64();
         until("many come", || counts.right.load(Relaxed) > before + options.n_clients);
-        is_over.store(true, Relaxed);
         seconds
     });
-    let Counts { right, lost, loading, unreached } = counts;
-    let [right, lost, loading, unreached] = [right, lost, loading, unreached].map(AtomicUsize::into_inner);
+    let Counts { right, undecided, lost, loading, unreached } = counts;
+    let [right, undecided, lost, loading, unreached] =
+        [right, undecided, lost, loading, unreached].map(AtomicUsize::into_inner);
     // A client that is quick asks a dead worker once more before its death is noticed.
     assert!(lost <= 2 * options.n_clients && unreached == 0, "{lost} lost, {unreached} without a response");
     assert_eq!(server.metric("sgl_worker_restarts_total"), 1.0);
     assert_eq!(server.metric("sgl_lost_requests_total"), lost as f64);
     format!(
-        "{right} right answers, {lost} requests of {} clients lost (503 or an event), {loading} times 503 while loading, answers again \
-         after {seconds:.1} s",
+        "{right} right answers, {undecided} undecided, {lost} requests of {} clients lost (503 or an event), {loading} times 503 \
+         while loading, answers again after {seconds:.1} s",
         options.n_clients
     )
 }
 
 pub fn terminated(options: &Options) -> String {
-    let mut server =
-        Server::start(&["-np", "4", "--max-queued", &options.n_clients.to_string(), "--shutdown-timeout", "20"]);
-    let cases = cases(&server);
-    let (counts, is_over) = (Counts::default(), AtomicBool::new(false));
-    let seconds = thread::scope(|scope| {
-        for seed in 0..options.n_clients {
-            let (server, cases, counts, is_over) = (&server, &cases, &counts, &is_over);
-            scope.spawn(move || ask(server, cases, seed, counts, is_over));
-        }
-        until("answers come", || counts.right.load(Relaxed) >= options.n_clients);
+    let mut server = start(options);
+    let (counts, seconds) = while_asked(options, &server, |counts| {
         server.signal(Signal::TERM);
         let start = Instant::now();
         until("nobody reaches it", || counts.unreached.load(Relaxed) > 0);
-        is_over.store(true, Relaxed);
         start.elapsed().as_secs_f64()
     });
     assert!(server.ended().success(), "{}", server.log());
-    let (right, told) = (counts.right.into_inner(), counts.lost.into_inner());
+    let [right, undecided, told] = [counts.right, counts.undecided, counts.lost].map(AtomicUsize::into_inner);
     format!(
-        "{right} right answers, {told} told that the server ends (503), then no connection after {seconds:.1} s; exit code 0"
+        "{right} right answers, {undecided} undecided, {told} told that the server ends (503), then no connection after \
+         {seconds:.1} s; exit code 0"
     )
+}
+
+fn start(options: &Options) -> Server {
+    Server::start(&["-np", "4", "--max-queued", &options.n_clients.to_string(), "--shutdown-timeout", "20"])
+}
+
+/// Does something while clients ask, each of whom got an answer before.
+fn while_asked<T>(options: &Options, server: &Server, work: impl FnOnce(&Counts) -> T) -> (Counts, T) {
+    let cases = cases(server);
+    let (counts, is_over) = (Counts::default(), AtomicBool::new(false));
+    let done = thread::scope(|scope| {
+        for seed in 0..options.n_clients {
+            let (cases, counts, is_over) = (&cases, &counts, &is_over);
+            scope.spawn(move || ask(server, cases, seed, counts, is_over));
+        }
+        until("answers come", || counts.right.load(Relaxed) >= options.n_clients);
+        let done = work(&counts);
+        is_over.store(true, Relaxed);
+        done
+    });
+    let (right, undecided) = (counts.right.load(Relaxed), counts.undecided.load(Relaxed));
+    assert!(undecided <= right / UNDECIDED + 1, "{undecided} answers of {right} differ from those given alone");
+    (counts, done)
 }
 
 /// Asks until told otherwise or nobody listens. A wrong answer ends it all.
@@ -84,10 +93,11 @@ fn ask(server: &Server, cases: &[Case], seed: usize, counts: &Counts, is_over: &
             return;
         };
         match (reply.status, said(&reply)) {
-            (200, Ok(answer)) => {
-                assert_eq!(answer, case.answer, "a wrong answer");
-                counts.right.fetch_add(1, Relaxed);
-            }
+            (200, Ok(answer)) => match judged(&answer, case, cases) {
+                Verdict::Right => _ = counts.right.fetch_add(1, Relaxed),
+                Verdict::Undecided(_) => _ = counts.undecided.fetch_add(1, Relaxed),
+                Verdict::Wrong(problem) => panic!("{problem}"),
+            },
             (503, Err(problem)) if problem.contains("Loading model") => {
                 counts.loading.fetch_add(1, Relaxed);
                 thread::sleep(Duration::from_millis(50));

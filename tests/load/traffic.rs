@@ -2,7 +2,7 @@
 
 use crate::Options;
 use crate::memory::{peak, resident};
-use crate::questions::{Case, cases, said};
+use crate::questions::{Case, UNDECIDED, Verdict, cases, judged, said};
 use crate::server::Server;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -15,14 +15,9 @@ struct Got {
     /// Seconds of each answer.
     times: Vec<f64>,
     n_busy: usize,
-    /// Answers that differ from the one alone, and are nearer to it than to any other question's: what is read together is rounded
-    /// otherwise, and the model was undecided.
     undecided: Vec<String>,
     problems: Vec<String>,
 }
-
-/// Most undecided answers among so many.
-const UNDECIDED: usize = 200;
 
 pub fn load(options: &Options) -> String {
     // Fewer places than clients, so that some are sent away.
@@ -68,28 +63,13 @@ fn client(server: &Server, cases: &[Case], seed: u64, end: Instant) -> Got {
             got.n_busy += 1;
             continue;
         }
-        match said(&reply) {
-            Ok(answer) if answer == case.answer => got.times.push(start.elapsed().as_secs_f64()),
-            Ok(answer) => {
-                let difference = format!("{answer:?} instead of {:?}", case.answer);
-                let others = cases.iter().filter(|other| other.answer != case.answer);
-                let nearest = others.map(|other| likeness(&answer, &other.answer)).max();
-                let is_own = Some(likeness(&answer, &case.answer)) > nearest;
-                if is_own { &mut got.undecided } else { &mut got.problems }.push(difference);
-            }
-            Err(problem) => got.problems.push(problem),
+        match said(&reply).map(|answer| judged(&answer, case, cases)) {
+            Ok(Verdict::Right) => got.times.push(start.elapsed().as_secs_f64()),
+            Ok(Verdict::Undecided(difference)) => got.undecided.push(difference),
+            Ok(Verdict::Wrong(problem)) | Err(problem) => got.problems.push(problem),
         }
     }
     got
-}
-
-/// Words that two answers have in common, in thousandths of the longer one's.
-fn likeness(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<&str>, Vec<&str>) = (a.split_whitespace().collect(), b.split_whitespace().collect());
-    let mut left = b.clone();
-    let common =
-        a.iter().filter(|word| left.iter().position(|other| other == *word).map(|at| left.swap_remove(at)).is_some());
-    1000 * common.count() / a.len().max(b.len()).max(1)
 }
 
 fn report(clients: &[Got], memory: &[f64], peak: f64, seconds: f64, n_cases: usize) -> String {

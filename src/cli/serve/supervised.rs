@@ -22,18 +22,16 @@ pub async fn run(args: &ServeArgs, console: &Console) -> Result<(), Failure> {
     let on_death = |status: ExitStatus| {
         console.note(format_args!("the process with the models died ({status}) and is started again"));
     };
-    let supervising = supervise(listener, options, edge_options(&args.limits), signals::told_to_end(), on_death);
+    let supervising = supervise(listener, options, edge_options(args)?, signals::told_to_end(), on_death);
     supervising.await.map_err(failure)
 }
 
 /// A worker that ended by itself has told why; the exit code is its own.
 fn failure(error: SupervisorError) -> Failure {
+    let exit = |status: ExitStatus| status.code().and_then(Exit::of).unwrap_or(Exit::Llama);
     match error {
-        SupervisorError::Refused(status) => {
-            let exit = status.code().and_then(Exit::of).unwrap_or(Exit::Llama);
-            Failure::told(exit)
-        }
-        SupervisorError::GaveUp { .. } => Failure::new(Exit::Llama, error),
+        SupervisorError::Refused(status) => Failure::told(exit(status)),
+        SupervisorError::GaveUp { status, .. } => Failure::new(exit(status), error),
         SupervisorError::Start(_) => Failure::new(Exit::Output, error),
     }
 }

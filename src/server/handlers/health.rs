@@ -1,7 +1,7 @@
 //! `/health`: whether the models are there.
 
 use crate::server::app::App;
-use crate::server::error::{ApiError, ErrorBody};
+use crate::server::error::ApiError;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -16,10 +16,7 @@ pub struct Health {
 
 #[utoipa::path(
     get, path = "/health", tag = "server",
-    responses(
-        (status = 200, description = "ready", body = Health),
-        (status = 503, description = "models are being loaded", body = ErrorBody),
-    ),
+    responses((status = 200, description = "ready", body = Health)),
 )]
 pub async fn health(State(app): State<App>) -> Result<Json<Health>, ApiError> {
     app.engine()?;

@@ -77,11 +77,7 @@ impl OneModel {
 
 #[utoipa::path(
     get, path = "/v1/models", tag = "openai",
-    responses(
-        (status = 200, description = "the pair", body = ModelList),
-        (status = 401, description = "no or a wrong key", body = ErrorBody),
-        (status = 503, description = "models are being loaded", body = ErrorBody),
-    ),
+    responses((status = 200, description = "the pair", body = ModelList)),
     security((), ("key" = [])),
 )]
 pub async fn models(State(app): State<App>) -> Result<Json<ModelList>, ApiError> {
@@ -93,9 +89,7 @@ pub async fn models(State(app): State<App>) -> Result<Json<ModelList>, ApiError>
     params(("model" = String, Path, description = "the name of the pair")),
     responses(
         (status = 200, description = "the pair", body = Model),
-        (status = 401, description = "no or a wrong key", body = ErrorBody),
         (status = 404, description = "another name", body = ErrorBody),
-        (status = 503, description = "models are being loaded", body = ErrorBody),
     ),
     security((), ("key" = [])),
 )]

@@ -1,7 +1,7 @@
 //! `/props`: how the server answers where a request does not say.
 
 use crate::server::app::{App, RequestLimits};
-use crate::server::error::{ApiError, ErrorBody};
+use crate::server::error::ApiError;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -57,11 +57,7 @@ struct Guidance {
 
 #[utoipa::path(
     get, path = "/props", tag = "server",
-    responses(
-        (status = 200, description = "defaults", body = Props),
-        (status = 401, description = "no or a wrong key", body = ErrorBody),
-        (status = 503, description = "models are being loaded", body = ErrorBody),
-    ),
+    responses((status = 200, description = "defaults", body = Props)),
     security((), ("key" = [])),
 )]
 pub async fn props(State(app): State<App>) -> Result<Json<Props>, ApiError> {

@@ -45,10 +45,6 @@ pub struct Content {
     responses(
         (status = 200, description = "tokens", body = Tokens),
         (status = 400, description = "a field is wrong", body = ErrorBody),
-        (status = 401, description = "no or a wrong key", body = ErrorBody),
-        (status = 413, description = "the body is too large", body = ErrorBody),
-        (status = 415, description = "the body is not JSON", body = ErrorBody),
-        (status = 503, description = "models are being loaded", body = ErrorBody),
     ),
     security((), ("key" = [])),
 )]
@@ -70,10 +66,6 @@ pub async fn tokenize(State(app): State<App>, headers: HeaderMap, body: Body) ->
     responses(
         (status = 200, description = "text", body = Content),
         (status = 400, description = "a field is wrong", body = ErrorBody),
-        (status = 401, description = "no or a wrong key", body = ErrorBody),
-        (status = 413, description = "the body is too large", body = ErrorBody),
-        (status = 415, description = "the body is not JSON", body = ErrorBody),
-        (status = 503, description = "models are being loaded", body = ErrorBody),
     ),
     security((), ("key" = [])),
 )]

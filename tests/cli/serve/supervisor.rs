@@ -151,7 +151,7 @@ fn a_model_file_that_is_cut_short_ends_no_request_in_silence() {
     server.chat(&body).ok();
     fs::OpenOptions::new().write(true).open(target).unwrap().set_len(100_000).unwrap();
     server.chat(&body).failed(503, "unavailable_error", "died");
-    assert_eq!(server.ended().code(), Some(6), "{}", server.log());
+    assert_eq!(server.ended().code(), Some(3), "{}", server.log());
     assert!(server.log().contains("is truncated"), "{}", server.log());
 }
 
