@@ -36,7 +36,7 @@ pub struct Reply {
 }
 
 impl Server {
-    /// The embedded pair on one thread, ready.
+    /// The embedded pair, on one thread if the flags say nothing else, ready.
     pub fn start(flags: &[&str]) -> Self {
         let server = Self::begin(flags);
         server.wait_until_ready();
@@ -50,7 +50,8 @@ impl Server {
 
     pub fn begin_in(folder: Folder, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = folder.command();
-        command.args(["serve", "--port", "0", "-t", "1"]).args(flags).envs(environment.iter().copied());
+        let threads: &[&str] = if flags.contains(&"-t") { &[] } else { &["-t", "1"] };
+        command.args(["serve", "--port", "0"]).args(threads).args(flags).envs(environment.iter().copied());
         let log = fs::File::create(folder.path().join("server.log")).unwrap();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -111,7 +112,7 @@ impl Server {
     pub fn half(&self, body: &str, length: usize) -> TcpStream {
         let mut stream = self.connect();
         let head = format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
         );
         stream.write_all((head + body).as_bytes()).unwrap();
         stream
