@@ -125,7 +125,7 @@ fn body(question: &Question, text: &str) -> Value {
     body
 }
 
-/// Milliseconds to the first text of a streamed answer, by the clock and by the server's own account.
+/// Milliseconds to the first token of a streamed answer, by the clock and by the server's own account.
 fn streamed(server: &Server, body: &Value) -> (f64, f64) {
     let mut body = body.clone();
     body["stream"] = json!(true);
@@ -136,15 +136,14 @@ fn streamed(server: &Server, body: &Value) -> (f64, f64) {
     let (mut wall, mut own) = (None, None);
     for event in events {
         let choice = &event["choices"][0];
-        if choice["delta"]["content"].as_str().is_some_and(|text| !text.is_empty()) {
-            wall.get_or_insert_with(|| start.elapsed().as_secs_f64() * 1e3);
-        }
+        // The first event comes with the first token, whose text may be empty.
+        wall.get_or_insert_with(|| start.elapsed().as_secs_f64() * 1e3);
         if choice["finish_reason"].is_string() {
             own = before_decoding(&event["sgl"]["timings_ms"]);
             break;
         }
     }
-    (wall.expect("a first text"), own.expect("timings"))
+    (wall.expect("a first event"), own.expect("timings"))
 }
 
 /// Milliseconds to the first token of `sgl run`, without the time that it takes to load the models.
