@@ -1,12 +1,16 @@
 #!/bin/sh
 # sanitize.sh [FILTER...]: tests (default: all of llama::) on llama.cpp and our patches under AddressSanitizer and
-# UndefinedBehaviorSanitizer. Rust code is not instrumented. What is found ends the run, and stands in target/sanitize/log.*
+# UndefinedBehaviorSanitizer (Linux, GCC). Rust code is not instrumented. What is found stands in target/sanitize/log.*; what
+# AddressSanitizer finds ends the run.
 set -eu
 cd "$(dirname "$0")/.."
 host=$(rustc -vV | sed -n 's/^host: //p')
 flags="-fsanitize=address,undefined -fno-omit-frame-pointer -g1"
-export CMAKE_C_FLAGS="$flags" CMAKE_CXX_FLAGS="$flags" RUSTFLAGS="-Clink-arg=-fsanitize=address,undefined"
+export CMAKE_C_FLAGS="$flags" CMAKE_CXX_FLAGS="$flags" RUSTFLAGS="-Clink-arg=-lasan -Clink-arg=-lubsan"
 export CARGO_TARGET_DIR=target/sanitize
+# The runtime has to be there before all other libraries.
+runner="CARGO_TARGET_$(echo "$host" | tr a-z- A-Z_)_RUNNER"
+export "$runner=env LD_PRELOAD=$(cc -print-file-name=libasan.so)"
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0:log_path=$PWD/target/sanitize/log}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1:log_path=$PWD/target/sanitize/log}"
 [ $# -gt 0 ] || set -- llama::
