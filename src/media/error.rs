@@ -111,14 +111,34 @@ fn unknown(looks_like: Option<&str>) -> String {
     }
 }
 
+/// Characters of a decoder's words that are quoted: some list what they found, thousands of numbers.
+const LONGEST_REASON: usize = 200;
+
 /// The decoder's own words, without the format that our message names already.
 pub(super) fn refused(format: ImageFormat, error: ImageError) -> MediaError {
     let format = content::name(format);
     let inner = error.source().map(ToString::to_string);
     let reason = inner.unwrap_or_else(|| error.to_string());
-    let reason = reason.trim_end().to_owned();
+    let reason = match reason.char_indices().nth(LONGEST_REASON) {
+        Some((end, _)) => format!("{}...", &reason[..end]),
+        None => reason.trim_end().to_owned(),
+    };
     match error {
         ImageError::Unsupported(_) => MediaError::Unsupported { format, reason },
         _ => MediaError::Damaged { format, reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::error::{UnsupportedError, UnsupportedErrorKind};
+
+    #[test]
+    fn a_long_reason_is_quoted_in_part() {
+        let kind = UnsupportedErrorKind::GenericFeature("é".repeat(5000));
+        let error = ImageError::Unsupported(UnsupportedError::from_format_and_kind(ImageFormat::Tiff.into(), kind));
+        let message = refused(ImageFormat::Tiff, error).to_string();
+        assert!(message.chars().count() < 400 && message.contains("é...; convert it"), "{message}");
     }
 }
