@@ -86,17 +86,43 @@ fn has_jpeg_end(bytes: &[u8]) -> bool {
     }
 }
 
-/// Walks the chunks of a RIFF file: name, length, data of an even number of bytes.
+/// Whether no chunk of a RIFF file is longer than the rest of it.
 fn has_riff_chunks(bytes: &[u8]) -> bool {
-    let mut rest = bytes.get(12..).unwrap_or_default();
-    while let [_, _, _, _, a, b, c, d, data @ ..] = rest {
-        let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
-        if length > data.len() {
-            return false;
-        }
-        rest = data.get(length.next_multiple_of(2)..).unwrap_or_default();
+    riff_chunks(bytes.get(12..).unwrap_or_default()).all(|(_, data)| data.is_some())
+}
+
+/// Walks the chunks of a RIFF file: name, and data of an even number of bytes, `None` where there are not as many.
+fn riff_chunks(mut rest: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    std::iter::from_fn(move || {
+        let (name, behind) = rest.split_at_checked(4)?;
+        let (length, behind) = behind.split_first_chunk()?;
+        let length = u32::from_le_bytes(*length) as usize;
+        rest = behind.get(length.next_multiple_of(2)..).unwrap_or_default();
+        Some((name, behind.get(..length)))
+    })
+}
+
+/// Refuses a WebP with a lossy frame that is larger than the picture: its decoder makes room for a frame before it compares.
+pub(super) fn check_frames(format: ImageFormat, bytes: &[u8], pixels: u64) -> Result<(), MediaError> {
+    if format != ImageFormat::WebP {
+        return Ok(());
     }
-    true
+    let chunks = riff_chunks(bytes.get(12..).unwrap_or_default());
+    let largest = chunks.filter_map(|(name, data)| match name {
+        // In a frame of an animation, chunks follow its place, size and duration.
+        b"ANMF" => riff_chunks(data?.get(16..)?).filter_map(|(name, data)| lossy_pixels(name, data?)).max(),
+        _ => lossy_pixels(name, data?),
+    });
+    if largest.max() > Some(pixels) {
+        return Err(damaged(format, "a frame is larger than the picture"));
+    }
+    Ok(())
+}
+
+/// Pixels of a frame of VP8 by its header (RFC 6386, 9.1).
+fn lossy_pixels(name: &[u8], data: &[u8]) -> Option<u64> {
+    let side = |at: usize| Some(u64::from(u16::from_le_bytes(*data.get(at..)?.first_chunk()?) & 0x3FFF));
+    (name == b"VP8 ").then(|| Some(side(6)? * side(8)?))?
 }
 
 /// Formats that people mistake for the accepted ones, by their signatures.

@@ -106,6 +106,7 @@ impl Picture {
             return Err(MediaError::ZeroSized { width, height });
         }
         content::check_end(format, bytes)?;
+        content::check_frames(format, bytes, pixels)?;
         decoder.set_limits(allocation(pixels)).map_err(refused)?;
         let orientation = decoder.orientation().map_err(refused)?;
         let image = DynamicImage::from_decoder(decoder).map_err(refused)?;

@@ -520,3 +520,35 @@ fn a_webp_takes_no_memory_for_chunks_that_are_not_there() {
     assert_eq!(extended(4).unwrap().width(), 3);
     assert!(matches!(extended(u32::MAX - 9), Err(MediaError::Damaged { .. })));
 }
+
+#[test]
+fn a_webp_takes_no_memory_for_a_frame_that_is_larger_than_itself() {
+    let lossy = include_bytes!("../../fuzz/corpus/media/lossy.webp");
+    let at = lossy.windows(3).position(|bytes| bytes == b"\x9D\x01\x2A").unwrap() + 3;
+    let picture = Picture::decode(lossy, &Limits::default()).unwrap();
+    let [width, height] = [picture.width(), picture.height()].map(|side| side as u8 - 1);
+    let framed = |sides: [u8; 4]| {
+        // A canvas of its own, which the frame has to fit.
+        let mut file = b"RIFF\0\0\0\0WEBPVP8X\x0A\0\0\0\0\0\0\0".to_vec();
+        file.extend([width, 0, 0, height, 0, 0]);
+        file.extend(&lossy[12..at]);
+        file.extend(sides);
+        file.extend(&lossy[at + 4..]);
+        let length = file.len() as u32 - 8;
+        file[4..8].copy_from_slice(&length.to_le_bytes());
+        file
+    };
+    assert_eq!(decoded(&framed([width + 1, 0, height + 1, 0])).width(), picture.width());
+    let huge = framed([0xFF; 4]);
+    assert!(error(&huge).to_string().contains("larger than the picture"), "{}", error(&huge));
+    let mut moving = b"RIFF\0\0\0\0WEBPVP8X\x0A\0\0\0\x02\0\0\0".to_vec();
+    moving.extend([width, 0, 0, height, 0, 0]);
+    moving.extend(b"ANIM\x06\0\0\0\0\0\0\0\0\0ANMF");
+    moving.extend((huge.len() as u32 - 30 + 16).to_le_bytes());
+    moving.extend([0; 6]);
+    moving.extend([width, 0, 0, height, 0, 0, 1, 0, 0, 0]);
+    moving.extend(&huge[30..]);
+    let length = moving.len() as u32 - 8;
+    moving[4..8].copy_from_slice(&length.to_le_bytes());
+    assert!(error(&moving).to_string().contains("larger than the picture"), "{}", error(&moving));
+}
