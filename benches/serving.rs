@@ -136,7 +136,7 @@ fn streamed(server: &Server, body: &Value) -> (f64, f64) {
     let (mut wall, mut own) = (None, None);
     for event in events {
         let choice = &event["choices"][0];
-        // The first event comes with the first token, whose text may be empty.
+        // The first event comes with the first text, or with the end where there is none.
         wall.get_or_insert_with(|| start.elapsed().as_secs_f64() * 1e3);
         if choice["finish_reason"].is_string() {
             own = before_decoding(&event["sgl"]["timings_ms"]);
