@@ -96,10 +96,22 @@ impl ImageChunk<'_> {
         unsafe { sys::mtmd_input_chunk_get_n_tokens(self.raw) }
     }
 
-    /// Hash of the pixels that the encoder reads. libmtmd: `mtmd_input_chunk_get_image_hash` of our patch.
-    pub fn pixels_hash(&self) -> u64 {
-        // SAFETY: as above.
-        unsafe { sys::mtmd_input_chunk_get_image_hash(self.raw) }
+    /// Hash of the pixels that the encoder reads; nobody can make a picture that has another's. libmtmd:
+    /// `mtmd_input_chunk_get_pixels` of our patch.
+    pub fn pixels_hash(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for index in 0.. {
+            let (mut nx, mut ny, mut n_values) = (0, 0, 0);
+            // SAFETY: as above; the places written to outlive the call.
+            let values = unsafe { sys::mtmd_input_chunk_get_pixels(self.raw, index, &mut nx, &mut ny, &mut n_values) };
+            if values.is_null() {
+                break;
+            }
+            // SAFETY: there are so many floats as long as the chunk lives, and floats have no padding.
+            let bytes = unsafe { slice::from_raw_parts(values.cast::<u8>(), n_values * size_of::<f32>()) };
+            hasher.update(&nx.to_ne_bytes()).update(&ny.to_ne_bytes()).update(bytes);
+        }
+        *hasher.finalize().as_bytes()
     }
 
     /// How far the picture moves the position of what follows it.

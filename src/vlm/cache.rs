@@ -27,7 +27,7 @@ pub(super) struct EncoderCache<K = Key> {
 }
 
 /// What vision towers gave, by the pixels they saw, for all projectors behind the same tower.
-pub(super) type Towers = Arc<Mutex<EncoderCache<u64>>>;
+pub(super) type Towers = Arc<Mutex<EncoderCache<[u8; 32]>>>;
 
 impl<K: Copy + Eq + Hash> EncoderCache<K> {
     pub fn new(max_bytes: usize) -> Self {
