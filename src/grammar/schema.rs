@@ -6,7 +6,7 @@
 //! | arrays | `items`, `prefixItems`, `minItems`, `maxItems` |
 //! | strings | `minLength`, `maxLength`, `format` of `date`, `time`, `date-time`, `uuid` |
 //! | integers | `minimum` of 0 or 1, `exclusiveMinimum` of 0 |
-//! | all | `type`, `enum`, `const`, `anyOf`, `oneOf`, `allOf` of one schema, `$ref` into the schema itself |
+//! | all | `type`, `enum` (1,000 values in all), `const`, `anyOf`, `oneOf`, `allOf` of one schema, `$ref` into the schema itself |
 
 mod convert;
 

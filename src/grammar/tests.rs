@@ -14,6 +14,9 @@ fn what_cannot_be_expressed_is_named() {
     );
     assert!(refusal(&of("format", json!("email"))).contains("`format: \"email\"`"));
     assert!(refusal(&json!({"type": "integer", "minimum": 7})).contains("`minimum: 7`"));
+    let both = json!({"type": "integer", "minimum": 0, "exclusiveMinimum": 0});
+    assert!(refusal(&both).contains("`exclusiveMinimum beside minimum`"));
+    assert!(refusal(&json!({"type": ["integer", "number"], "minimum": 0})).contains("`minimum`"));
     assert!(refusal(&json!({"allOf": [{}, {}]})).contains("`allOf`"));
     assert!(refusal(&json!({"not": {}})).contains("`not`"));
     assert!(refusal(&json!({"type": "array", "uniqueItems": true})).contains("`uniqueItems`"));
@@ -48,7 +51,9 @@ fn schemas_are_bounded() {
     let nested = (0..100).fold(json!({}), |inner, _| json!({"type": "array", "items": inner}));
     let wide: Vec<String> = (0..100_000).map(|n| format!("value {n}")).collect();
     let long = json!({"const": "x".repeat(1 << 20)});
-    for schema in [nested, json!({"enum": wide}), json!({"type": "string", "maxLength": 1_000_000}), long] {
+    let some: Vec<usize> = (0..600).collect();
+    let twice = json!({"anyOf": [{"enum": some}, {"enum": some}]});
+    for schema in [twice, nested, json!({"enum": wide}), json!({"type": "string", "maxLength": 1_000_000}), long] {
         let error = Grammar::json_schema(&schema).unwrap_err();
         assert!(matches!(error, SchemaError::TooLarge { .. }), "{error}");
     }

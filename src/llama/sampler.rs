@@ -9,6 +9,7 @@ use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token::data::LlamaTokenData;
 use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// How the target's tokens are drawn (`--temp`, `--top-k`, `--top-p`, `--min-p`, `--seed`).
 #[derive(Debug, Clone, PartialEq)]
@@ -31,10 +32,17 @@ impl Default for SamplingOptions {
     }
 }
 
+/// Temperatures below are 0.
+const LEAST_TEMPERATURE: f32 = 1e-6;
+/// Time that following a grammar may take in one answer.
+const GRAMMAR_TIME: Duration = Duration::from_secs(60);
+
 /// Draws tokens from logits.
 pub struct Sampler {
     chain: Option<LlamaSampler>,
     grammar: Option<LlamaSampler>,
+    /// What following the grammar has taken.
+    grammar_time: Duration,
     /// Whose vocabulary the grammar points at.
     _model: Option<Arc<Model>>,
 }
@@ -42,7 +50,8 @@ pub struct Sampler {
 impl Sampler {
     /// A chain in llama.cpp's order: top-k, top-p, min-p, temperature, draw.
     pub fn new(options: &SamplingOptions) -> Self {
-        if options.temperature <= 0.0 {
+        // Below that, logits over the temperature leave the range of floats.
+        if options.temperature < LEAST_TEMPERATURE {
             return Self::greedy();
         }
         let steps = [
@@ -57,7 +66,7 @@ impl Sampler {
 
     /// Always the most probable token, the lowest id among equals.
     pub fn greedy() -> Self {
-        Self { chain: None, grammar: None, _model: None }
+        Self { chain: None, grammar: None, grammar_time: Duration::ZERO, _model: None }
     }
 
     /// Allows only what continues a text of `grammar`. llama.cpp: `llama_sampler_init_grammar`.
@@ -77,10 +86,11 @@ impl Sampler {
     /// is cheap, looking at a whole vocabulary is not.
     ///
     /// # Errors
-    /// [`LlamaError::Grammar`] when the grammar allows no token of this vocabulary.
+    /// [`LlamaError::Grammar`] when the grammar allows no token of this vocabulary, or following it takes too long.
     pub fn sample(&mut self, logits: &[f32]) -> Result<Token, LlamaError> {
         let mut token = draw(&mut self.chain, logits);
         if let Some(grammar) = &mut self.grammar {
+            let start = Instant::now();
             if !allows(grammar, token) {
                 token = draw(&mut self.chain, &allowed(grammar, logits));
             }
@@ -89,6 +99,12 @@ impl Sampler {
                 return Err(LlamaError::Grammar { reason: "no token of the model continues the text".to_owned() });
             }
             grammar.accept(LlamaToken(token));
+            self.grammar_time += start.elapsed();
+            if self.grammar_time > GRAMMAR_TIME {
+                let reason =
+                    "its alternatives are too many to follow; have them begin differently, and not contain each other";
+                return Err(LlamaError::Grammar { reason: reason.to_owned() });
+            }
         }
         if let Some(chain) = &mut self.chain {
             chain.accept(LlamaToken(token));
@@ -271,6 +287,32 @@ mod tests {
         assert!(
             Sampler::new(&SamplingOptions { temperature: 1.0, ..SamplingOptions::default() }).sample(&logits).is_ok()
         );
+    }
+
+    #[test]
+    fn ways_to_go_on_do_not_multiply_without_end() {
+        let model = model();
+        let list =
+            |most: &Value| json!({"type": "array", "items": {"$ref": "#/$defs/a"}, "minItems": 1, "maxItems": most});
+        let schema = json!({"$defs": {"a": {"anyOf": [list(&json!(8)), list(&json!(9))]}}, "$ref": "#/$defs/a"});
+        let mut sampler = Sampler::greedy().with_grammar(&model, &Grammar::json_schema(&schema).unwrap()).unwrap();
+        let grammar = sampler.grammar.as_mut().unwrap();
+        // Each list may be of either kind, so that there are 2^40 ways here.
+        for token in model.tokenize(&"[".repeat(40)) {
+            assert!(allows(grammar, token));
+            grammar.accept(LlamaToken(token));
+        }
+        let other = model.tokenize("]")[0];
+        assert!(!allows(grammar, other), "a list has an item");
+    }
+
+    #[test]
+    fn the_least_temperatures_are_none() {
+        let logits = [1.0, 40.0, 39.0, 38.0];
+        for temperature in [f32::MIN_POSITIVE, 1e-40, 1e-7, 1e-6] {
+            let mut sampler = Sampler::new(&SamplingOptions { temperature, ..SamplingOptions::default() });
+            assert_eq!(sampler.sample(&logits).unwrap(), 1, "{temperature}");
+        }
     }
 
     #[test]

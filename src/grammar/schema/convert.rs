@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 const MAX_DEPTH: usize = 32;
 const MAX_RULES: usize = 2048;
+/// Of all enumerations together, as OpenAI has it; llama.cpp follows 2,048 ways to go on (patch 0013).
+const MAX_VALUES: usize = 1000;
 const MAX_BYTES: usize = 256 << 10;
 /// llama.cpp refuses more than twice as many.
 const MAX_REPETITIONS: u64 = 1000;
@@ -36,12 +38,13 @@ pub(super) struct Converter<'a> {
     /// Rule of each `$ref`.
     references: BTreeMap<&'a str, String>,
     n_bytes: usize,
+    n_values: usize,
 }
 
 impl<'a> Converter<'a> {
     /// The expression of the whole document, and the rules that it uses.
     pub fn convert(document: &'a Value) -> Result<(String, Vec<(String, String)>)> {
-        let mut converter = Self { document, rules: Vec::new(), references: BTreeMap::new(), n_bytes: 0 };
+        let mut converter = Self { document, rules: Vec::new(), references: BTreeMap::new(), n_bytes: 0, n_values: 0 };
         let root = converter.visit(document, "#", 0)?;
         // A constant has no rule of its own.
         if root.len() > MAX_BYTES {
@@ -72,6 +75,10 @@ impl<'a> Converter<'a> {
         if let Some(values) = schema.get("enum") {
             only(schema, &["enum", "type"], at)?;
             let values = list(values, &below("enum"))?;
+            self.n_values += values.len();
+            if self.n_values > MAX_VALUES {
+                return Err(too_large(at, "use fewer values"));
+            }
             return self.rule(values.iter().map(literal).collect::<Vec<_>>().join(" | "), at);
         }
         for keyword in ["anyOf", "oneOf"] {
@@ -103,6 +110,12 @@ impl<'a> Converter<'a> {
         };
         let known: Vec<&str> = kinds.iter().flat_map(|kind| keywords(kind)).copied().chain(["type"]).collect();
         only(schema, &known, at)?;
+        // They bound numbers, too.
+        if kinds.contains(&"number")
+            && let Some(keyword) = keywords("integer").iter().find(|keyword| schema.contains_key(**keyword))
+        {
+            return Err(unsupported(at, keyword));
+        }
         if kinds.is_empty() {
             return Ok("value".to_owned());
         }
@@ -269,6 +282,9 @@ fn string(schema: &Schema, at: &str) -> Result<String> {
 }
 
 fn integer(schema: &Schema, at: &str) -> Result<String> {
+    if schema.contains_key("minimum") && schema.contains_key("exclusiveMinimum") {
+        return Err(unsupported(at, "exclusiveMinimum beside minimum"));
+    }
     for (keyword, expression) in [("minimum", "natural"), ("exclusiveMinimum", "positive")] {
         match schema.get(keyword) {
             Some(value) if value.as_f64() == Some(0.0) => return Ok(expression.to_owned()),
