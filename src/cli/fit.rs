@@ -47,12 +47,8 @@ pub fn apply(pair: &mut Pair, llama: &LlamaArgs, placed: Option<&GuideArgs>, con
 
 fn wanted(options: &VlmOptions, budgets: &[Budget]) -> Result<Wanted, Failure> {
     let load = Load::of(&Needs::read(&options.model, &options.mmproj)?, &options.context, options.n_ctx);
-    let is_named = |budget: &Budget| options.devices.iter().any(|name| name.eq_ignore_ascii_case(&budget.name));
-    // `--device none` sets no layers.
-    let may_be_used =
-        |budget: &Budget| options.n_gpu_layers != Some(0) && (options.devices.is_empty() || is_named(budget));
-    let devices =
-        budgets.iter().enumerate().filter(|(_, budget)| may_be_used(budget)).map(|(index, _)| index).collect();
+    let may_be_used = |(_, budget): &(usize, &Budget)| options.may_use(&budget.name);
+    let devices = budgets.iter().enumerate().filter(may_be_used).map(|(index, _)| index).collect();
     Ok(Wanted { load, devices })
 }
 

@@ -87,7 +87,7 @@ impl Pair {
             }
             guide.max_tiles = args.guide_max_tiles.or(guide.max_tiles);
             if let Some(devices) = &args.guide_device {
-                place(guide, devices);
+                guide.devices = Some(names(devices));
             }
         }
         self
@@ -232,7 +232,7 @@ fn vlm(args: &LlamaArgs, model: &Path, mmproj: &Path) -> VlmOptions {
         ..VlmOptions::default()
     };
     if let Some(devices) = &args.device {
-        place(&mut options, devices);
+        options.devices = Some(names(devices));
     }
     options
 }
@@ -245,13 +245,10 @@ fn n_gpu_layers(layers: GpuLayers) -> Option<u32> {
     }
 }
 
-fn place(options: &mut VlmOptions, devices: &DeviceList) {
+fn names(devices: &DeviceList) -> Vec<String> {
     match devices {
-        DeviceList::None => {
-            options.devices = Vec::new();
-            options.n_gpu_layers = Some(0);
-        }
-        DeviceList::Named(names) => options.devices.clone_from(names),
+        DeviceList::None => Vec::new(),
+        DeviceList::Named(names) => names.clone(),
     }
 }
 

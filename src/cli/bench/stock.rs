@@ -61,8 +61,8 @@ fn arguments(target: &VlmOptions, asked: &Question, threads: usize, n_ctx: usize
     if let Some(layers) = target.n_gpu_layers {
         add("-ngl", layers.min(MOST_LAYERS).to_string());
     }
-    if !target.devices.is_empty() {
-        add("-dev", target.devices.join(","));
+    if let Some(names) = &target.devices {
+        add("-dev", if names.is_empty() { "none".to_owned() } else { names.join(",") });
     }
     if let Some(min) = target.image_tokens.min {
         add("--image-min-tokens", min.to_string());
@@ -70,7 +70,7 @@ fn arguments(target: &VlmOptions, asked: &Question, threads: usize, n_ctx: usize
     if let Some(max) = target.image_tokens.max {
         add("--image-max-tokens", max.to_string());
     }
-    if target.n_gpu_layers == Some(0) {
+    if target.is_cpu_only() {
         arguments.push("--no-mmproj-offload".into());
     }
     arguments

@@ -44,11 +44,7 @@ pub fn flags(llama: &LlamaArgs, guide: &GuideArgs) -> Vec<(String, String)> {
 /// What the target runs on, by the maker's description.
 pub fn device(target: &VlmOptions) -> String {
     let devices = devices();
-    let is_named = |device: &&Device| {
-        let names = &target.devices;
-        device.is_gpu && (names.is_empty() || names.iter().any(|name| name.eq_ignore_ascii_case(&device.name)))
-    };
-    let gpus: Vec<&Device> = devices.iter().filter(|_| target.n_gpu_layers != Some(0)).filter(is_named).collect();
+    let gpus: Vec<&Device> = devices.iter().filter(|device| device.is_gpu && target.may_use(&device.name)).collect();
     let cpu = || devices.iter().filter(|device| !device.is_gpu).take(1).collect();
     let used: Vec<&Device> = if gpus.is_empty() { cpu() } else { gpus };
     let names: Vec<String> =
