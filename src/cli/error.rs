@@ -111,11 +111,14 @@ impl Failure {
             VlmError::Gguf(error) => Self::new(gguf(error), shown),
             VlmError::Chat(_) => Self::new(Exit::Models, shown),
             VlmError::Guidance(error) => Self::new(guidance(error), shown),
-            VlmError::ContextTooSmall { .. } | VlmError::PromptTooLong { .. } => Self::new(Exit::Context, shown),
+            VlmError::ContextTooSmall { .. } | VlmError::PromptTooLong { .. } | VlmError::TooFarApart { .. } => {
+                Self::new(Exit::Context, shown)
+            }
             VlmError::Llama(error) => match error {
                 LlamaError::Cancelled => Self::verbatim(Exit::Interrupted, "interrupted"),
                 LlamaError::UnknownDevice { .. } | LlamaError::Grammar { .. } => Self::new(Exit::Usage, shown),
                 LlamaError::ContextFull { .. } | LlamaError::BatchTooSmall { .. } => Self::new(Exit::Context, shown),
+                LlamaError::Tokenize { .. } => Self::new(Exit::Input, shown),
                 LlamaError::CreateContext { .. } => Self::new(Exit::Llama, shown),
                 _ => Self::verbatim(Exit::Llama, shown),
             },

@@ -311,22 +311,22 @@ impl Context {
         unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.raw.as_ptr()), false) };
     }
 
-    /// Removes the tokens of a sequence at positions `from..`; whether it could: recurrent models cannot, nor layers with a
-    /// sliding window that have lost what the next token would see.
+    /// Removes the tokens of a sequence at positions `from..`; whether it could: recurrent models cannot. What layers with a
+    /// sliding window have lost does not come back, see [`Context::first_position`].
     pub fn truncate(&mut self, sequence: i32, from: i32) -> bool {
         // SAFETY: the context is valid.
-        self.has_window(sequence, from)
-            && unsafe { sys::llama_memory_seq_rm(sys::llama_get_memory(self.raw.as_ptr()), sequence, from, -1) }
+        unsafe { sys::llama_memory_seq_rm(sys::llama_get_memory(self.raw.as_ptr()), sequence, from, -1) }
     }
 
-    /// Whether a sequence still has what a token at position `from` would see of it through a sliding window.
-    pub fn has_window(&self, sequence: i32, from: i32) -> bool {
-        // SAFETY: the context and the model are valid.
-        unsafe {
-            let window = sys::llama_model_n_swa(self.model.raw().as_ptr());
-            let first = sys::llama_memory_seq_pos_min(sys::llama_get_memory(self.raw.as_ptr()), sequence);
-            window == 0 || first <= (from - window).max(0)
-        }
+    /// The first position of a sequence that all layers still have; -1 where there is none.
+    pub fn first_position(&self, sequence: i32) -> i32 {
+        // SAFETY: the context is valid.
+        unsafe { sys::llama_memory_seq_pos_min(sys::llama_get_memory(self.raw.as_ptr()), sequence) }
+    }
+
+    /// Tokens that a layer with a sliding window sees at most; 0: the model has no such layers.
+    pub fn window(&self) -> i32 {
+        self.model.window()
     }
 
     /// Lets sequence `to` begin with the tokens of `from` at positions below `until`, in the same cells.

@@ -78,7 +78,7 @@ pub enum LlamaError {
     #[error("llama.cpp failed while computing: {reason}")]
     Compute { reason: String },
     /// libmtmd could not cut the prompt into text and picture chunks.
-    #[error("cannot prepare the prompt's pictures: {reason}")]
+    #[error("cannot prepare the prompt's pictures: {reason}; pictures of a more usual shape may do")]
     Tokenize { reason: String },
     /// A grammar cannot be read, or allows nothing that the model can say.
     #[error("the grammar of the answer does not work: {reason}")]

@@ -17,8 +17,8 @@ pub type Token = i32;
 pub struct ModelOptions {
     /// Layers kept in device memory (`-ngl`); `None`: all of them, whether they fit or not.
     pub n_gpu_layers: Option<u32>,
-    /// Devices to use (`-dev`); empty: all.
-    pub devices: Vec<String>,
+    /// Devices to use (`-dev`); `None`: all; empty: none.
+    pub devices: Option<Vec<String>>,
     /// Called with the loaded share in 0..=1; `false` aborts.
     pub progress: Option<Box<dyn FnMut(f32) -> bool>>,
 }
@@ -40,8 +40,8 @@ impl Model {
             params = params.with_n_gpu_layers(n.min(i32::MAX as u32));
         }
         let failed = |reason: String| LlamaError::LoadModel { path: path.to_owned(), reason };
-        if !options.devices.is_empty() {
-            let indices = device_indices(&options.devices)?;
+        if let Some(names) = &options.devices {
+            let indices = device_indices(names)?;
             params = params.with_devices(&indices).map_err(|error| failed(error.to_string()))?;
         }
         if let Some(progress) = options.progress {
@@ -102,6 +102,19 @@ impl Model {
         let model = self.raw().as_ptr();
         // SAFETY: the model pointer is valid.
         unsafe { sys::llama_model_is_recurrent(model) || sys::llama_model_is_hybrid(model) }
+    }
+
+    /// Tokens that a layer with a sliding window sees at most; 0: there is no such layer.
+    pub fn window(&self) -> i32 {
+        // SAFETY: the model pointer is valid.
+        unsafe { sys::llama_model_n_swa(self.raw().as_ptr()) }
+    }
+
+    /// Whether a batch may hold tokens and embeddings; some models treat all of a batch as one or the other. llama.cpp:
+    /// `llm_arch_supports_mixed_batch`.
+    pub fn takes_mixed_batches(&self) -> bool {
+        let architecture = self.inner.meta_val_str("general.architecture").unwrap_or_default();
+        !["cogvlm", "deepseek4", "graniteswitch"].contains(&architecture.as_str())
     }
 
     /// Whether generation ends at this token.

@@ -194,6 +194,7 @@ impl Pipeline {
             source = Source::Target;
             selection = if guided { select(&prepared, look.as_ref())? } else { Selection::of_all(&prepared.prompt) };
             kept = selection.kept.clone();
+            target.check_room(&prepared.prompt, &kept, request.n_predict).map_err(in_target)?;
             // Tiles that hold nothing to be read are never encoded.
             trace.encode(target, &mut prepared, &kept, Phase::TargetEncode).map_err(in_target)?;
             tiles = TileReport::of(&prepared.prompt, &selection);

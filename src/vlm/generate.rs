@@ -1,10 +1,10 @@
 //! Reading a prompt, answering it, and scoring a given answer.
 
 use super::draft::DraftReport;
-use super::reader::{Note, Task, Turn};
+use super::reader::{Extent, Note, Task, Turn, fits};
 use super::said::{Said, TokenProbability};
 use super::speech::{Speech, Spoken};
-use super::{Prepared, Vlm, VlmError};
+use super::{Prepared, Prompt, Vlm, VlmError};
 use crate::grammar::Grammar;
 use crate::guidance::{GuidanceError, Importance, Kept};
 use crate::llama::{LayerMass, LlamaError, SamplingOptions, Token};
@@ -83,7 +83,7 @@ impl Vlm {
     /// `on_read` gets (read, all) prompt tokens, `on_said` each piece of the answer as it becomes complete.
     ///
     /// # Errors
-    /// [`VlmError::ContextTooSmall`] and [`VlmError::PromptTooLong`] before anything runs; [`VlmError::Llama`] after.
+    /// Those of [`Vlm::check_room`] before anything runs; [`VlmError::Llama`] after.
     pub fn answer(
         &mut self,
         prepared: &Prepared,
@@ -118,6 +118,16 @@ impl Vlm {
         })
     }
 
+    /// Whether a prompt of which only the `kept` visual tokens are read has room, beside an answer of up to `n_predict`
+    /// tokens. Asks nothing of the models, so that no picture is encoded in vain.
+    ///
+    /// # Errors
+    /// [`VlmError::ContextTooSmall`], [`VlmError::PromptTooLong`], [`VlmError::TooFarApart`].
+    pub fn check_room(&self, prompt: &Prompt, kept: &Kept, n_predict: usize) -> Result<(), VlmError> {
+        let n_prompt = prompt.n_tokens() - prompt.n_visual() + kept.len();
+        fits(self.options.n_ctx, self.model.n_ctx_train(), Extent { n_prompt, n_answer: n_predict, end: prompt.end })
+    }
+
     /// `ln p(x_i | prompt with only the kept visual tokens, x_<i)` for each token of an answer, teacher-forced in one
     /// batch (SEE's consistency pass). What the KV cache holds stays there.
     ///
@@ -145,7 +155,7 @@ impl Vlm {
     }
 
     fn turn(&self, prepared: &Prepared, kept: &Kept, task: Task) -> Result<Turn, LlamaError> {
-        Turn::new(prepared, kept, task, self.cancel.clone())
+        Turn::new(&self.model, prepared, kept, task, self.cancel.clone())
     }
 }
 

@@ -46,21 +46,33 @@ impl Held {
     pub fn cut(&mut self, context: &mut Context, n: usize) -> usize {
         if n < self.entries.len() {
             let from = self.entries[n].1.t;
-            if n == 0 || !context.truncate(self.sequence, from) {
+            let can_go_on = n > 0 && self.has_window(context, n);
+            if can_go_on && context.truncate(self.sequence, from) {
+                self.entries.truncate(n);
+            } else {
                 self.clear(context);
             }
-            self.entries.truncate(n);
         }
         self.entries.len()
     }
 
-    /// Begins with the first `n` entries of another sequence, without a copy, unless a window has moved on from there. Returns
-    /// how many entries it begins with.
+    /// Whether layers with a sliding window still have what comes behind the first `n` entries would see of them.
+    fn has_window(&self, context: &Context, n: usize) -> bool {
+        let (Some((_, end)), window) = (self.entries.get(n), context.window()) else { return true };
+        let seen = |(_, position): &&(Item, Position)| position.t > end.t - window;
+        // Positions may have gaps: what counts is the first entry that would be seen, not the edge of the window.
+        let first_seen = self.entries[..n].iter().find(seen);
+        window == 0 || first_seen.is_none_or(|(_, position)| position.t >= context.first_position(self.sequence))
+    }
+
+    /// Begins with the first `n` entries of another sequence, without a copy. Returns how many entries it begins with: none
+    /// where layers have a sliding window, since llama.cpp never gives up a cell that two sequences have, and their caches
+    /// have no cells to spare.
     pub fn share(&mut self, context: &mut Context, other: &Self, n: usize) -> usize {
         let n = n.min(other.len());
         let behind = other.entries.last().map_or(0, |(_, position)| position.t + 1);
         let until = other.entries.get(n).map_or(behind, |(_, position)| position.t);
-        if n > 0 && context.has_window(other.sequence, until) {
+        if n > 0 && context.window() == 0 {
             context.share(other.sequence, self.sequence, until);
             self.entries.extend_from_slice(&other.entries[..n]);
         }
@@ -85,6 +97,14 @@ impl Held {
                     break 'groups;
                 }
                 n += 1;
+            }
+            // What was read in one piece has seen all of it, also rows that this plan leaves out.
+            let row_of = |item| if let Item::Row(key, _) = item { Some(key) } else { None };
+            let chunk = group.entries.last().and_then(|entry| row_of(images.item(entry.input)));
+            let next = self.entries.get(n).and_then(|&(item, _)| row_of(item));
+            if group.non_causal && next.is_some() && next == chunk {
+                n = first;
+                break;
             }
         }
         // The cache is cut by position, and tokens of one picture may share theirs (M-RoPE).
@@ -144,6 +164,26 @@ mod tests {
         let held = held(&[(1, 0), (2, 1), (3, 2)]);
         let groups = [group(&[(1, 0)], false), group(&[(2, 1), (9, 2)], true)];
         assert_eq!(held.in_common(&images(), &groups, false), 1);
+    }
+
+    #[test]
+    fn rows_of_a_picture_that_saw_more_of_it_are_read_again() {
+        let picture = crate::media::Picture::from_rgb(1, 1, vec![0; 3]).unwrap().content_id();
+        let key = Key { picture, chunk: 0, n_rows: 3 };
+        let images = Images::of_one(key, 3);
+        let mut held = held(&[(1, 0)]);
+        (0..3).for_each(|row| held.push(Item::Row(key, row), Position::sequential(1 + row as i32)));
+        let rows = |n: usize, non_causal| {
+            let row = |row: usize| Entry { input: Input::Row(row), ..entry(0, 1 + row as i32) };
+            Group { entries: (0..n).map(row).collect(), non_causal }
+        };
+        let in_common = |n, non_causal| {
+            held.in_common(&images, &[group(&[(1, 0)], false), rows(n, non_causal), group(&[(9, 4)], false)], false)
+        };
+        // With the mask a row has seen those before it only.
+        assert_eq!(in_common(2, false), 3);
+        assert_eq!(in_common(2, true), 1);
+        assert_eq!(in_common(3, true), 4);
     }
 
     #[test]

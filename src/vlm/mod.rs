@@ -47,8 +47,8 @@ pub struct VlmOptions {
     pub mmproj: PathBuf,
     /// Layers on the device (`-ngl`); `None`: all of them.
     pub n_gpu_layers: Option<u32>,
-    /// Devices (`-dev`); empty: all.
-    pub devices: Vec<String>,
+    /// Devices (`-dev`); `None`: all; empty: none.
+    pub devices: Option<Vec<String>>,
     /// Context size (`-c`), for all requests at once together; `None`: grows with the prompts, up to what the model was trained with
     /// for each request.
     pub n_ctx: Option<u32>,
@@ -62,6 +62,19 @@ pub struct VlmOptions {
     pub warm_up: bool,
     /// Most bytes of encoder outputs to keep for later questions about the same pictures; 0: none.
     pub encoder_cache_bytes: usize,
+}
+
+impl VlmOptions {
+    /// Whether nothing of the model, its vision encoder included, goes to a device.
+    pub fn is_cpu_only(&self) -> bool {
+        self.n_gpu_layers == Some(0) || self.devices.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// Whether the device of this name may be given layers.
+    pub fn may_use(&self, device: &str) -> bool {
+        let is_named = |names: &Vec<String>| names.iter().any(|name| name.eq_ignore_ascii_case(device));
+        !self.is_cpu_only() && self.devices.as_ref().is_none_or(is_named)
+    }
 }
 
 /// What a model is to the pair; decides what is checked before loading.
@@ -99,6 +112,11 @@ pub enum VlmError {
         "the prompt needs {n_prompt} tokens, but the model was trained with {n_ctx_train}; use fewer or smaller pictures, or force it with -c {needed}"
     )]
     PromptTooLong { n_prompt: usize, n_ctx_train: u32, needed: usize },
+    /// Kept tokens stand at positions that the model was not trained with.
+    #[error(
+        "the pictures and the text take {n_positions} positions, pruned or not, but the model was trained with {n_ctx_train}; use fewer or smaller pictures, or force it with -c {needed}"
+    )]
+    TooFarApart { n_positions: usize, n_ctx_train: u32, needed: usize },
 }
 
 /// A loaded vision-language model, or one of several handles on it.
@@ -146,8 +164,8 @@ impl Vlm {
         let model = Model::load(&options.model, model_options)?;
         let vision_options = VisionOptions {
             n_threads: options.context.n_threads,
-            device: options.devices.first().cloned(),
-            cpu_only: options.n_gpu_layers == Some(0),
+            device: options.devices.as_ref().and_then(|names| names.first()).cloned(),
+            cpu_only: options.is_cpu_only(),
             image_tokens: options.image_tokens,
             max_tiles: options.max_tiles,
             flash_attention: options.context.flash_attention,
@@ -236,7 +254,7 @@ impl Vlm {
 
     /// Whether all of it runs on the processor.
     fn is_on_processor(options: &VlmOptions) -> bool {
-        options.n_gpu_layers == Some(0) || !crate::llama::devices().iter().any(|device| device.is_gpu)
+        options.is_cpu_only() || !crate::llama::devices().iter().any(|device| device.is_gpu)
     }
 
     /// The text model's file.

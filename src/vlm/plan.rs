@@ -15,6 +15,12 @@ pub(super) struct Entry {
     pub output: bool,
 }
 
+impl Entry {
+    fn is_token(&self) -> bool {
+        matches!(self.input, Input::Token(_))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Input {
     Token(Token),
@@ -33,8 +39,8 @@ pub(super) struct Group {
 
 /// The prompt with only the `kept` visual tokens, every token at its original position, followed by `tail`. The last
 /// prompt token and the whole tail have outputs; the question's tokens are queries (method: T), and so is the tail.
-/// Structural rows stay.
-pub(super) fn plan(prompt: &Prompt, kept: &Kept, tail: &[Token]) -> Vec<Group> {
+/// Structural rows stay. Tokens and rows are `mixed` only where the model takes both in one batch.
+pub(super) fn plan(prompt: &Prompt, kept: &Kept, tail: &[Token], mixed: bool) -> Vec<Group> {
     let mut is_kept = vec![false; prompt.n_visual()];
     for &index in kept.indices() {
         if let Some(is_kept) = is_kept.get_mut(index) {
@@ -63,7 +69,9 @@ pub(super) fn plan(prompt: &Prompt, kept: &Kept, tail: &[Token]) -> Vec<Group> {
         };
         match groups.last_mut() {
             _ if group.entries.is_empty() => {}
-            Some(last) if !kept.is_all() && !last.non_causal && !group.non_causal => last.entries.extend(group.entries),
+            Some(last) if mixed && !kept.is_all() && !last.non_causal && !group.non_causal => {
+                last.entries.extend(group.entries)
+            }
             _ => groups.push(group),
         }
     }
@@ -78,7 +86,7 @@ pub(super) fn plan(prompt: &Prompt, kept: &Kept, tail: &[Token]) -> Vec<Group> {
 pub(super) fn follow(groups: &mut Vec<Group>, end: i32, tail: &[Token]) {
     let tail = texts(tail, end).map(|entry| Entry { query: true, output: true, ..entry });
     match groups.last_mut() {
-        Some(Group { entries, non_causal: false }) => entries.extend(tail),
+        Some(Group { entries, .. }) if entries.last().is_some_and(Entry::is_token) => entries.extend(tail),
         _ => groups.push(Group { entries: tail.collect(), non_causal: false }),
     }
     groups.retain(|group| !group.entries.is_empty());
@@ -129,17 +137,24 @@ mod tests {
     }
 
     #[test]
+    fn some_models_take_no_rows_beside_tokens() {
+        let groups = plan(&prompt(), &kept(&[1, 4]), &[7, 8], false);
+        let kinds: Vec<Vec<bool>> = groups.iter().map(|g| g.entries.iter().map(Entry::is_token).collect()).collect();
+        assert_eq!(kinds, [vec![true; 2], vec![false], vec![true; 2], vec![false; 2], vec![true; 4]]);
+    }
+
+    #[test]
     fn keeping_everything_leaves_the_prompt_as_it_is() {
-        let entries = flat(&plan(&prompt(), &Kept::all(6), &[]));
+        let entries = flat(&plan(&prompt(), &Kept::all(6), &[], true));
         assert_eq!(entries.iter().map(|entry| entry.position.t).collect::<Vec<_>>(), (0..13).collect::<Vec<_>>());
         assert_eq!(entries.iter().map(|entry| entry.output).filter(|&output| output).count(), 1);
         assert!(entries[12].output);
-        assert_eq!(plan(&prompt(), &Kept::all(6), &[]).len(), 5, "pieces are read one by one");
+        assert_eq!(plan(&prompt(), &Kept::all(6), &[], true).len(), 5, "pieces are read one by one");
     }
 
     #[test]
     fn dropping_removes_only_visual_tokens_and_moves_nothing() {
-        let groups = plan(&prompt(), &kept(&[1, 4]), &[]);
+        let groups = plan(&prompt(), &kept(&[1, 4]), &[], true);
         let entries = flat(&groups);
         let positions: Vec<i32> = entries.iter().map(|entry| entry.position.t).collect();
         assert_eq!(positions, [0, 1, 3, 6, 7, 8, 9, 11, 12]);
@@ -151,7 +166,7 @@ mod tests {
 
     #[test]
     fn only_the_text_after_the_last_picture_asks() {
-        let queries: Vec<i32> = flat(&plan(&prompt(), &kept(&[0, 5]), &[7, 8]))
+        let queries: Vec<i32> = flat(&plan(&prompt(), &kept(&[0, 5]), &[7, 8], true))
             .iter()
             .filter(|entry| entry.query)
             .map(|entry| entry.position.t)
@@ -161,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_answer_to_score_has_one_output_per_token_plus_one() {
-        let entries = flat(&plan(&prompt(), &kept(&[]), &[7, 8]));
+        let entries = flat(&plan(&prompt(), &kept(&[]), &[7, 8], true));
         let outputs: Vec<Input> = entries.iter().filter(|entry| entry.output).map(|entry| entry.input).collect();
         assert_eq!(outputs, [Input::Token(6), Input::Token(7), Input::Token(8)]);
     }
@@ -169,14 +184,15 @@ mod tests {
     #[test]
     fn a_text_prompt_has_no_queries() {
         let prompt = Prompt::of(vec![Piece::Text { tokens: vec![1], start: 0 }], Vec::new(), 1);
-        assert!(flat(&plan(&prompt, &Kept::all(0), &[])).iter().all(|entry| !entry.query));
+        assert!(flat(&plan(&prompt, &Kept::all(0), &[], true)).iter().all(|entry| !entry.query));
     }
 
     #[test]
     fn earlier_turns_do_not_ask() {
         let mut prompt = prompt();
         prompt.skip_earlier_turns(2, 1);
-        let queries = |prompt: &Prompt| flat(&plan(prompt, &Kept::all(6), &[])).iter().filter(|e| e.query).count();
+        let queries =
+            |prompt: &Prompt| flat(&plan(prompt, &Kept::all(6), &[], true)).iter().filter(|e| e.query).count();
         assert_eq!(queries(&prompt), 1);
         prompt.skip_earlier_turns(2, 9); // the last token always asks
         assert_eq!(queries(&prompt), 1);

@@ -83,6 +83,12 @@ impl Prepared {
 }
 
 impl Images {
+    /// One image chunk of so many rows, not encoded.
+    #[cfg(test)]
+    pub fn of_one(key: Key, n_rows: usize) -> Self {
+        Self(vec![Image { key: Some(key), n_rows, embeddings: None }])
+    }
+
     /// Embedding row `index` of the prompt; `None` beyond the last, or where the image chunk is not encoded.
     pub fn row(&self, index: usize) -> Option<&[f32]> {
         let (image, row) = self.place_of(index)?;

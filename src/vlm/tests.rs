@@ -37,7 +37,7 @@ fn picture() -> Picture {
 /// Text of the prompt's tokens, and of those among them that ask.
 fn texts(vlm: &mut Vlm, messages: &[Message], pictures: &[Picture]) -> (String, String) {
     let prepared = vlm.prepare(messages, pictures, |_, _| {}).unwrap();
-    let groups = plan(&prepared.prompt, &Kept::all(prepared.prompt.n_visual()), &[]);
+    let groups = plan(&prepared.prompt, &Kept::all(prepared.prompt.n_visual()), &[], true);
     let token = |input| if let Input::Token(token) = input { Some(token) } else { None };
     let entries: Vec<_> = groups.iter().flat_map(|group| &group.entries).collect();
     let all = entries.iter().filter_map(|entry| token(entry.input)).collect();
@@ -46,6 +46,19 @@ fn texts(vlm: &mut Vlm, messages: &[Message], pictures: &[Picture]) -> (String, 
         String::from_utf8(tokens.into_iter().flat_map(|token| vlm.model().piece(token)).collect()).unwrap()
     };
     (text(all), text(asking))
+}
+
+#[test]
+fn no_device_and_no_layer_are_the_processor() {
+    let options = |devices: Option<&[&str]>, n_gpu_layers| {
+        let devices = devices.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        VlmOptions { devices, n_gpu_layers, ..VlmOptions::default() }
+    };
+    let may = |options: VlmOptions| (options.is_cpu_only(), options.may_use("cuda0"), options.may_use("CUDA1"));
+    assert_eq!(may(options(None, None)), (false, true, true));
+    assert_eq!(may(options(Some(&["CUDA0"]), None)), (false, true, false));
+    assert_eq!(may(options(Some(&[]), Some(99))), (true, false, false));
+    assert_eq!(may(options(Some(&["CUDA0"]), Some(0))), (true, false, false));
 }
 
 #[test]

@@ -9,10 +9,11 @@ mod schedule;
 mod turn;
 mod worker;
 
+pub(super) use room::{Extent, fits};
 pub(super) use turn::{Note, Task, Turn};
 pub(super) use worker::Desk;
 
-use self::room::Cells;
+use self::room::{Cells, most_positions};
 use self::schedule::{Limits, share_out};
 use super::VlmError;
 use super::held::Held;
@@ -148,7 +149,7 @@ impl Reader {
 
     /// Runs a token, so that the first turn need not wait for weights and kernels.
     pub fn warm_up(&mut self) -> Result<(), VlmError> {
-        let n_ctx = self.options.room(1, 0, 0, self.model.n_ctx_train())?.least;
+        let n_ctx = self.options.room(Extent { n_prompt: 1, n_answer: 0, end: 1 }, 0, self.model.n_ctx_train())?.least;
         self.reopen(n_ctx)?;
         let Some((context, batch)) = &mut self.open else { return Ok(()) };
         batch.clear();
@@ -193,7 +194,11 @@ impl Reader {
         self.admit(&mut ended);
         let demands: Vec<_> = self.active.iter().map(|active| active.turn.demand()).collect();
         if let Some((context, _)) = &self.open {
-            let limits = Limits { n_batch: context.n_batch() as usize, n_ubatch: context.n_ubatch() as usize };
+            let (n_batch, n_ubatch) = (context.n_batch() as usize, context.n_ubatch() as usize);
+            // Cells behind a sliding window go to whoever comes next, also when the window moved for a guess that is then taken
+            // back: nobody comes next within what is computed at once.
+            let is_narrow = context.window() > 0 && self.options.n_parallel > 1;
+            let limits = Limits { n_batch: if is_narrow { n_ubatch } else { n_batch }, n_ubatch };
             let shares = share_out(&demands, limits, self.after_whole);
             let parts: Vec<_> = shares.into_iter().enumerate().filter(|(_, n)| *n > 0).collect();
             self.after_whole = parts.iter().any(|&(index, _)| !self.active[index].turn.is_causal());
@@ -259,7 +264,11 @@ impl Reader {
             let held = &mut self.sequences[*sequence].held;
             match turn.go_on(n) {
                 Ok((n_wrong, is_read)) => {
-                    held.cut(context, held.len() - n_wrong);
+                    let n_right = held.len() - n_wrong;
+                    if held.cut(context, n_right) != n_right {
+                        let reason = "the cache lost what stands before a wrong guess".to_owned();
+                        *failed = Some(LlamaError::Compute { reason }.into());
+                    }
                     if is_read && turn.is_observed() {
                         turn.question_mass = context.attention(held.sequence);
                     }
@@ -298,7 +307,8 @@ impl Reader {
     /// Cells for a turn: `None` as long as others need them.
     fn has_room(&mut self, turn: &Turn) -> Result<Option<Cells>, VlmError> {
         let reserve = if self.options.scores { turn.reserve() } else { 0 };
-        let cells = self.options.room(turn.n_entries(), turn.n_answer(), reserve, self.model.n_ctx_train())?;
+        let extent = Extent { n_prompt: turn.n_entries(), n_answer: turn.n_answer(), end: turn.end() };
+        let cells = self.options.room(extent, reserve, self.model.n_ctx_train())?;
         if self.open.as_ref().is_none_or(|(context, _)| context.n_ctx() < cells.least) {
             if !self.active.is_empty() {
                 return Ok(None);
@@ -320,7 +330,8 @@ impl Reader {
         };
         let can_cut = !self.model.is_recurrent();
         let n_ctx = (context.n_ctx() as usize).min(cells.most);
-        let n_most = n_ctx.saturating_sub(turn.n_prompt);
+        let n_positions = most_positions(self.options.n_ctx, self.model.n_ctx_train());
+        let n_most = n_ctx.saturating_sub(turn.n_prompt).min(n_positions.saturating_sub(turn.end().max(0) as usize));
         turn.begin(&self.model, n_most, context.n_ubatch(), can_cut)?;
         self.clock += 1;
         let n_busy: usize = self.active.iter().map(|active| active.n_cells).sum();

@@ -22,28 +22,65 @@ pub(super) struct Cells {
     pub most: usize,
 }
 
+/// Size of a prompt, and of the answer that is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::vlm) struct Extent {
+    /// Tokens that are read.
+    pub n_prompt: usize,
+    /// Most tokens of the answer.
+    pub n_answer: usize,
+    /// Position behind the prompt.
+    pub end: i32,
+}
+
+impl Extent {
+    fn n_turn(&self) -> usize {
+        self.n_prompt.saturating_add(self.n_answer)
+    }
+}
+
+/// Refuses what no context of this size, or none of this model, takes.
+///
+/// # Errors
+/// [`VlmError::ContextTooSmall`], [`VlmError::PromptTooLong`], [`VlmError::TooFarApart`].
+pub(in crate::vlm) fn fits(n_ctx: Option<u32>, n_ctx_train: u32, extent: Extent) -> Result<(), VlmError> {
+    let Extent { n_prompt, n_answer, end } = extent;
+    let needed = step(extent.n_turn());
+    let n_positions = end.max(0) as usize;
+    match n_ctx {
+        Some(n_ctx) if n_prompt >= n_ctx as usize => {
+            Err(VlmError::ContextTooSmall { n_prompt, n_answer, n_ctx, needed })
+        }
+        None if n_prompt >= n_ctx_train as usize => Err(VlmError::PromptTooLong { n_prompt, n_ctx_train, needed }),
+        _ if n_positions >= most_positions(n_ctx, n_ctx_train) => {
+            let needed = step(n_positions.saturating_add(n_answer));
+            Err(VlmError::TooFarApart { n_positions, n_ctx_train, needed })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Positions that may be used: those that the model was trained with, or as many as a user asks for.
+pub(super) fn most_positions(n_ctx: Option<u32>, n_ctx_train: u32) -> usize {
+    n_ctx_train.max(n_ctx.unwrap_or(0)) as usize
+}
+
+fn step(n: usize) -> usize {
+    n.min(i32::MAX as usize / 2).next_multiple_of(STEP)
+}
+
 impl ReaderOptions {
-    /// Cells for `n_prompt` tokens and, as far as the model goes, `n_answer` more and a `reserve`.
+    /// Cells for a turn and, as far as the model goes, a `reserve`.
     ///
     /// # Errors
-    /// [`VlmError::ContextTooSmall`], [`VlmError::PromptTooLong`].
-    pub(super) fn room(
-        &self,
-        n_prompt: usize,
-        n_answer: usize,
-        reserve: usize,
-        n_ctx_train: u32,
-    ) -> Result<Cells, VlmError> {
-        let step = |n: usize| n.min(i32::MAX as usize / 2).next_multiple_of(STEP);
-        let n_turn = n_prompt.saturating_add(n_answer);
-        let needed = step(n_turn);
+    /// As [`fits`].
+    pub(super) fn room(&self, extent: Extent, reserve: usize, n_ctx_train: u32) -> Result<Cells, VlmError> {
+        fits(self.n_ctx, n_ctx_train, extent)?;
+        let n_turn = extent.n_turn();
         match self.n_ctx {
-            Some(n_ctx) if n_prompt >= n_ctx as usize => {
-                Err(VlmError::ContextTooSmall { n_prompt, n_answer, n_ctx, needed })
-            }
             Some(n_ctx) => Ok(Cells { least: n_ctx, best: n_ctx, n_turn, most: n_ctx as usize }),
-            None if n_prompt >= n_ctx_train as usize => Err(VlmError::PromptTooLong { n_prompt, n_ctx_train, needed }),
             None => {
+                let needed = step(n_turn);
                 let least = (step(needed.saturating_add(reserve)) as u32).min(n_ctx_train);
                 // A conversation goes on: growing at every turn would lose at every turn what is held.
                 let once =
@@ -113,17 +150,37 @@ mod tests {
         ReaderOptions { context, n_ctx, is_conversation: false, n_parallel, scores: true }
     }
 
+    fn extent(n_prompt: usize, n_answer: usize) -> Extent {
+        Extent { n_prompt, n_answer, end: n_prompt as i32 }
+    }
+
     #[test]
     fn a_fixed_size_stays_and_refuses_what_cannot_fit() {
         let fixed = options(Some(512), 4);
-        assert_eq!(fixed.room(100, 50, 0, 4096).unwrap(), Cells { least: 512, best: 512, n_turn: 150, most: 512 });
-        assert!(matches!(fixed.room(512, 1, 0, 4096), Err(VlmError::ContextTooSmall { needed: 768, .. })));
+        assert_eq!(
+            fixed.room(extent(100, 50), 0, 4096).unwrap(),
+            Cells { least: 512, best: 512, n_turn: 150, most: 512 }
+        );
+        assert!(matches!(fixed.room(extent(512, 1), 0, 4096), Err(VlmError::ContextTooSmall { needed: 768, .. })));
+    }
+
+    #[test]
+    fn kept_tokens_stay_within_the_positions_that_the_model_knows() {
+        let far = Extent { n_prompt: 100, n_answer: 50, end: 4096 };
+        let refused = |n_ctx| options(n_ctx, 1).room(far, 0, 4096).unwrap_err();
+        assert!(matches!(refused(None), VlmError::TooFarApart { n_positions: 4096, needed: 4352, .. }));
+        assert!(
+            matches!(refused(Some(512)), VlmError::TooFarApart { .. }),
+            "a small cache is no wish for more positions"
+        );
+        assert!(options(Some(4352), 1).room(far, 0, 4096).is_ok());
+        assert!(options(None, 1).room(Extent { end: 4095, ..far }, 0, 4096).is_ok());
     }
 
     proptest! {
         #[test]
         fn a_growing_cache_has_room_for_all(n_prompt in 0..5000usize, n_answer in any::<usize>(), n_parallel in 1..64usize) {
-            match options(None, n_parallel).room(n_prompt, n_answer, 0, 4096) {
+            match options(None, n_parallel).room(extent(n_prompt, n_answer), 0, 4096) {
                 Ok(Cells { least, best, most, .. }) => {
                     prop_assert!(n_prompt < 4096 && most == 4096 && least <= 4096);
                     prop_assert!(least as usize >= n_prompt.saturating_add(n_answer).min(4096));

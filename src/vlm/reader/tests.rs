@@ -23,7 +23,7 @@ fn reader(n: usize, texts: &[&str]) -> (Reader, Vec<Turn>) {
         let kept = Kept::all(prepared.prompt.n_visual());
         let options =
             GenerationOptions { n_predict: 8, observe: true, ignore_end: true, ..GenerationOptions::default() };
-        Turn::new(&prepared, &kept, Task::Answer(Box::new(options)), Arc::default()).unwrap()
+        Turn::new(vlm.model(), &prepared, &kept, Task::Answer(Box::new(options)), Arc::default()).unwrap()
     });
     let turns = turns.collect();
     let options = ReaderOptions { context, n_ctx: None, is_conversation: true, n_parallel: 1, scores: true };

@@ -72,9 +72,15 @@ impl Turn {
     ///
     /// # Errors
     /// [`LlamaError::InvalidBatch`] when the image chunk of one of them is not encoded.
-    pub fn new(prepared: &Prepared, kept: &Kept, task: Task, cancel: Arc<AtomicBool>) -> Result<Self, LlamaError> {
+    pub fn new(
+        model: &Model,
+        prepared: &Prepared,
+        kept: &Kept,
+        task: Task,
+        cancel: Arc<AtomicBool>,
+    ) -> Result<Self, LlamaError> {
         let prompt = &prepared.prompt;
-        let mut groups = plan(prompt, kept, &[]);
+        let mut groups = plan(prompt, kept, &[], model.takes_mixed_batches());
         let n_prompt = n_entries(&groups);
         if let Task::Score { answer, .. } = &task {
             follow(&mut groups, prompt.end, answer.split_last().map_or(&[], |(_, others)| others));
@@ -140,7 +146,12 @@ impl Turn {
         n_entries(&self.groups)
     }
 
-    /// Cells that scoring the answer will need beside its own.
+    /// Position behind the prompt, in the cache's own count.
+    pub fn end(&self) -> i32 {
+        self.end
+    }
+
+    /// Cells that scoring the answer its own.
     pub fn reserve(&self) -> usize {
         if self.is_apart() { 0 } else { self.reserve.saturating_add(self.n_answer()) }
     }
