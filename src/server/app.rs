@@ -66,7 +66,7 @@ struct Shared {
 }
 
 /// A place among the requests that are worked on.
-pub type Admission = OwnedSemaphorePermit;
+pub type Admission = Arc<OwnedSemaphorePermit>;
 
 /// A request that the models have. Dropping it stops it.
 pub struct Running {
@@ -133,7 +133,7 @@ impl App {
     /// 429.
     pub fn admit(&self) -> Result<Admission, ApiError> {
         let admissions = self.shared.admissions.clone();
-        admissions.try_acquire_owned().map_err(|_| busy(self.options().limits.max_requests))
+        admissions.try_acquire_owned().map(Arc::new).map_err(|_| busy(self.options().limits.max_requests))
     }
 
     /// The body of a request that is JSON.

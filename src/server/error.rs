@@ -126,10 +126,12 @@ impl From<&PipelineError> for ApiError {
                 problem @ (GuidanceError::UnknownLayer { .. } | GuidanceError::NoExpectation { .. }),
             ) => Self::field("sgl.policy", problem),
             PipelineError::Vlm { source, .. } => match source {
-                VlmError::ContextTooSmall { .. } | VlmError::PromptTooLong { .. } => Self::field("messages", error),
-                VlmError::Llama(LlamaError::ContextFull { .. } | LlamaError::BatchTooSmall { .. }) => {
+                VlmError::ContextTooSmall { .. } | VlmError::PromptTooLong { .. } | VlmError::TooFarApart { .. } => {
                     Self::field("messages", error)
                 }
+                VlmError::Llama(
+                    LlamaError::ContextFull { .. } | LlamaError::BatchTooSmall { .. } | LlamaError::Tokenize { .. },
+                ) => Self::field("messages", error),
                 VlmError::Llama(LlamaError::Grammar { .. }) => Self::field("response_format", error),
                 VlmError::Llama(LlamaError::Cancelled) => Self::unavailable("the request was cancelled", 1),
                 VlmError::Chat(_) => Self::field("messages", error),
@@ -148,6 +150,13 @@ mod tests {
 
     fn json(error: &ApiError) -> String {
         serde_json::to_string(&error.body()).unwrap()
+    }
+
+    #[test]
+    fn pictures_that_a_model_cannot_take_are_the_clients_fault() {
+        let source = VlmError::Llama(LlamaError::Tokenize { reason: "no height".to_owned() });
+        let error = ApiError::from(&PipelineError::Vlm { role: crate::vlm::Role::Guide, source });
+        assert_eq!((error.status.as_u16(), error.param.as_deref()), (400, Some("messages")), "{error:?}");
     }
 
     #[test]

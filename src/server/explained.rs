@@ -1,5 +1,6 @@
 //! What a request shows of the guide's attention.
 
+use super::app::Admission;
 use super::request::Explain;
 use crate::chat::{Message, Part, Role};
 use crate::explain::{ExplainError, Explanation, PictureTokens};
@@ -22,18 +23,28 @@ pub enum Explained {
 }
 
 /// What drawing takes of a request, kept until it is answered.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Explainer {
     form: Explain,
     policy: Policy,
     question: String,
     pictures: Vec<Picture>,
+    /// Pictures take memory as long as they are here.
+    _place: Admission,
 }
 
 impl Explainer {
     /// `None` where nothing is to be shown.
-    pub fn new(form: Explain, policy: Policy, messages: &[Message], pictures: &[Picture]) -> Option<Self> {
-        let explainer = || Self { form, policy, question: asked(messages), pictures: pictures.to_vec() };
+    pub fn new(
+        form: Explain,
+        policy: Policy,
+        messages: &[Message],
+        pictures: &[Picture],
+        place: &Admission,
+    ) -> Option<Self> {
+        let pictures = || pictures.to_vec();
+        let explainer =
+            || Self { form, policy, question: asked(messages), pictures: pictures(), _place: place.clone() };
         (form != Explain::No).then(explainer)
     }
 

@@ -3,7 +3,7 @@
 use super::stream;
 use crate::engine::JobEvent;
 use crate::pipeline::{Outcome, PipelineError, Request};
-use crate::server::app::{App, Running};
+use crate::server::app::{Admission, App, Running};
 use crate::server::error::{ApiError, ErrorBody};
 use crate::server::explained::{Explained, Explainer};
 use crate::server::request::ChatRequest;
@@ -46,29 +46,37 @@ pub async fn completions(State(app): State<App>, headers: HeaderMap, body: Body)
     app.engine()?;
     let admission = app.admit()?;
     let body = app.body(&headers, body).await?;
-    let (asked, request) = {
+    let (asked, request, admission) = {
+        let (deadline, late) = (start + app.options().limits.timeout, too_late(&app));
         let app = app.clone();
-        blocking(move || understand(&app, &body, start)).await??
+        // The place goes along: this work goes on when its client has left.
+        let understood = blocking(move || understand(&app, &body, start, admission));
+        tokio::time::timeout_at(deadline.into(), understood).await.map_err(|_| late)???
     };
     let running = app.submit(request, admission)?;
     if asked.stream { stream::respond(app, asked, running).await } else { whole(app, asked, running).await }
 }
 
 /// From the body to what the models are asked: pictures are fetched and decoded here.
-fn understand(app: &App, body: &Bytes, start: Instant) -> Result<(Asked, Request), ApiError> {
+fn understand(
+    app: &App,
+    body: &Bytes,
+    start: Instant,
+    admission: Admission,
+) -> Result<(Asked, Request, Admission), ApiError> {
     let parsed = ChatRequest::parse(body)?;
     let limit = app.options().limits.max_tokens;
     if let Some(max_tokens) = parsed.max_tokens.filter(|max_tokens| *max_tokens > limit) {
         let message = format!("max_tokens is {max_tokens}, over the limit of {limit}; ask for fewer");
         return Err(ApiError::field("max_tokens", message));
     }
-    let pictures = app.pictures().read(&parsed.conversation.pictures)?;
+    let pictures = app.pictures().read(&parsed.conversation.pictures, start + app.options().limits.timeout)?;
     let chunks = Chunks { head: Head::new(&app.model_name()), include_usage: parsed.include_usage };
     let ChatRequest { stream, return_progress, .. } = parsed;
     let (explain, logprobs) = (parsed.guidance.explain, parsed.logprobs.is_some());
     let request = parsed.into_pipeline(pictures, &app.options().defaults)?;
-    let explainer = Explainer::new(explain, request.policy, &request.messages, &request.pictures);
-    Ok((Asked { start, chunks, stream, return_progress, logprobs, explainer }, request))
+    let explainer = Explainer::new(explain, request.policy, &request.messages, &request.pictures, &admission);
+    Ok((Asked { start, chunks, stream, return_progress, logprobs, explainer }, request, admission))
 }
 
 async fn whole(app: App, asked: Asked, mut running: Running) -> Result<Response, ApiError> {
@@ -121,7 +129,8 @@ pub fn too_late(app: &App) -> ApiError {
     ApiError::new(StatusCode::GATEWAY_TIMEOUT, format!("the answer was not ready within {seconds} s; ask for less"))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+/// Work off the threads that serve.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     // The hook for panics has told where.
     tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())
 }

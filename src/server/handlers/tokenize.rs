@@ -1,5 +1,7 @@
 //! `/tokenize` and `/detokenize`, as llama-server has them.
 
+use super::chat::blocking;
+use crate::engine::Engine;
 use crate::llama::Token;
 use crate::server::app::App;
 use crate::server::error::{ApiError, ErrorBody};
@@ -45,20 +47,23 @@ pub struct Content {
     responses(
         (status = 200, description = "tokens", body = Tokens),
         (status = 400, description = "a field is wrong", body = ErrorBody),
+        (status = 429, description = "too many requests at once", body = ErrorBody),
     ),
     security((), ("key" = [])),
 )]
 pub async fn tokenize(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Json<Tokens>, ApiError> {
-    let engine = app.engine()?;
-    let asked = TokenizeRequest::parse(&app.body(&headers, body).await?)?;
-    let tokens = engine.tokenize(asked.role, &asked.content, asked.parse_special).ok_or_else(no_guide)?;
-    let with_piece = |id| {
-        let bytes = engine.detokenize(asked.role, &[id]).unwrap_or_default();
-        let piece = String::from_utf8(bytes).map_or_else(|error| Piece::Bytes(error.into_bytes()), Piece::Text);
-        TokenOf::Piece { id, piece }
-    };
-    let token = |id| if asked.with_pieces { with_piece(id) } else { TokenOf::Id(id) };
-    Ok(Json(Tokens { tokens: tokens.into_iter().map(token).collect() }))
+    understood(app, headers, body, |engine, body| {
+        let asked = TokenizeRequest::parse(body)?;
+        let tokens = engine.tokenize(asked.role, &asked.content, asked.parse_special).ok_or_else(no_guide)?;
+        let with_piece = |id| {
+            let bytes = engine.detokenize(asked.role, &[id]).unwrap_or_default();
+            let piece = String::from_utf8(bytes).map_or_else(|error| Piece::Bytes(error.into_bytes()), Piece::Text);
+            TokenOf::Piece { id, piece }
+        };
+        let token = |id| if asked.with_pieces { with_piece(id) } else { TokenOf::Id(id) };
+        Ok(Tokens { tokens: tokens.into_iter().map(token).collect() })
+    })
+    .await
 }
 
 #[utoipa::path(
@@ -66,14 +71,34 @@ pub async fn tokenize(State(app): State<App>, headers: HeaderMap, body: Body) ->
     responses(
         (status = 200, description = "text", body = Content),
         (status = 400, description = "a field is wrong", body = ErrorBody),
+        (status = 429, description = "too many requests at once", body = ErrorBody),
     ),
     security((), ("key" = [])),
 )]
 pub async fn detokenize(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Json<Content>, ApiError> {
-    let engine = app.engine()?;
-    let DetokenizeRequest { tokens, role } = DetokenizeRequest::parse(&app.body(&headers, body).await?)?;
-    let bytes = engine.detokenize(role, &tokens).ok_or_else(no_guide)?;
-    Ok(Json(Content { content: String::from_utf8_lossy(&bytes).into_owned() }))
+    understood(app, headers, body, |engine, body| {
+        let DetokenizeRequest { tokens, role } = DetokenizeRequest::parse(body)?;
+        let bytes = engine.detokenize(role, &tokens).ok_or_else(no_guide)?;
+        Ok(Content { content: String::from_utf8_lossy(&bytes).into_owned() })
+    })
+    .await
+}
+
+/// What is made of a body, which has a place as those of chats have: texts of megabytes take their time.
+async fn understood<T: Send + 'static>(
+    app: App,
+    headers: HeaderMap,
+    body: Body,
+    work: impl FnOnce(&Engine, &[u8]) -> Result<T, ApiError> + Send + 'static,
+) -> Result<Json<T>, ApiError> {
+    app.engine()?;
+    let admission = app.admit()?;
+    let body = app.body(&headers, body).await?;
+    let work = move || {
+        let _held = admission;
+        work(app.engine()?, &body)
+    };
+    blocking(work).await?.map(Json)
 }
 
 fn no_guide() -> ApiError {

@@ -52,12 +52,14 @@ impl Fetcher {
         Self { agent: Agent::with_parts(config, DefaultConnector::default(), guard), limits: *limits }
     }
 
-    /// The bytes behind a URL, at most `max_bytes` of them.
+    /// The bytes behind a URL, at most `max_bytes` of them and within `time_left`.
     ///
     /// # Errors
     /// 400, 413 or 504.
-    pub fn get(&self, url: &str, max_bytes: u64) -> Result<Vec<u8>, ApiError> {
-        let body = self.agent.get(url).call().and_then(|mut response| {
+    pub fn get(&self, url: &str, max_bytes: u64, time_left: Duration) -> Result<Vec<u8>, ApiError> {
+        let timeout = self.limits.timeout.min(time_left);
+        let asked = self.agent.get(url).config().timeout_global(Some(timeout)).build();
+        let body = asked.call().and_then(|mut response| {
             let length = response.body().content_length().unwrap_or_default();
             if length > max_bytes {
                 Err(Error::BodyExceedsLimit(max_bytes))
@@ -65,11 +67,11 @@ impl Fetcher {
                 response.body_mut().with_config().limit(max_bytes).read_to_vec()
             }
         });
-        body.map_err(|error| self.told(error, max_bytes))
+        body.map_err(|error| self.told(error, max_bytes, timeout))
     }
 
-    fn told(&self, error: Error, max_bytes: u64) -> ApiError {
-        let RemoteLimits { timeout, max_redirects } = self.limits;
+    fn told(&self, error: Error, max_bytes: u64, timeout: Duration) -> ApiError {
+        let max_redirects = self.limits.max_redirects;
         let (status, message) = match error {
             Error::Timeout(_) => {
                 let seconds = timeout.as_secs_f64();

@@ -14,6 +14,7 @@ use crate::media::{Limits, MediaError, Picture};
 use axum::http::StatusCode;
 use fetch::Fetcher;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// Where pictures may come from, and what they may cost.
 #[derive(Debug, Clone)]
@@ -41,11 +42,11 @@ impl Pictures {
         Self { options, fetcher }
     }
 
-    /// Reads the pictures of a request, in order. Blocks.
+    /// Reads the pictures of a request, in order. Blocks, and begins with none after the deadline.
     ///
     /// # Errors
     /// 400, naming the picture's field; 413 where one is too large; 504 where one takes too long to come.
-    pub fn read(&self, pictures: &[PictureRef]) -> Result<Vec<Picture>, ApiError> {
+    pub fn read(&self, pictures: &[PictureRef], deadline: Instant) -> Result<Vec<Picture>, ApiError> {
         let PictureOptions { max_pictures, .. } = self.options;
         if let Some(first) = pictures.get(max_pictures) {
             let n = pictures.len();
@@ -55,15 +56,20 @@ impl Pictures {
         let mut left = self.options.limits;
         let mut read = Vec::with_capacity(pictures.len());
         for picture in pictures {
-            let picture = self.read_one(picture, &left)?;
+            let picture = self.read_one(picture, &left, deadline)?;
             left.max_pixels -= u64::from(picture.width()) * u64::from(picture.height());
             read.push(picture);
         }
         Ok(read)
     }
 
-    fn read_one(&self, picture: &PictureRef, limits: &Limits) -> Result<Picture, ApiError> {
+    fn read_one(&self, picture: &PictureRef, limits: &Limits, deadline: Instant) -> Result<Picture, ApiError> {
         let PictureRef { url, param, .. } = picture;
+        let time_left = deadline.saturating_duration_since(Instant::now());
+        if time_left.is_zero() {
+            let message = "no time was left for this picture; send fewer, or smaller ones";
+            return Err(ApiError::new(StatusCode::GATEWAY_TIMEOUT, message).in_field(param));
+        }
         let named = |error: MediaError| media(param, &error);
         match PictureSource::parse(url, limits.max_bytes).map_err(|error| error.in_field(param))? {
             PictureSource::Inline(bytes) => Picture::decode(&bytes, limits).map_err(named),
@@ -77,7 +83,7 @@ impl Pictures {
                 let off =
                     "pictures are not fetched by this server; send a data URL, or start it with --allow-remote-media";
                 let fetcher = self.fetcher.as_ref().ok_or_else(|| ApiError::field(param, off))?;
-                let bytes = fetcher.get(&url, limits.max_bytes).map_err(|error| error.in_field(param))?;
+                let bytes = fetcher.get(&url, limits.max_bytes, time_left).map_err(|error| error.in_field(param))?;
                 Picture::decode(&bytes, limits).map_err(named)
             }
         }

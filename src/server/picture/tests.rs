@@ -4,6 +4,7 @@ use crate::server::request::Detail;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use image::{Rgb, RgbImage};
+use std::time::Duration;
 
 fn pictures(media_path: Option<PathBuf>) -> Pictures {
     let limits = Limits { max_bytes: 1000, max_pixels: 64 };
@@ -22,9 +23,13 @@ fn data(bytes: &[u8]) -> PictureRef {
     named(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(bytes)))
 }
 
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
 #[track_caller]
 fn refused(pictures: &Pictures, urls: &[PictureRef], status: u16, message: &str) {
-    let error = pictures.read(urls).unwrap_err();
+    let error = pictures.read(urls, soon()).unwrap_err();
     assert_eq!((error.status.as_u16(), error.param.as_deref()), (status, Some("here")), "{error:?}");
     assert!(error.message.contains(message), "{error:?}");
 }
@@ -33,8 +38,15 @@ fn refused(pictures: &Pictures, urls: &[PictureRef], status: u16, message: &str)
 fn pictures_are_read_in_order() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("a.png"), png(3)).unwrap();
-    let read = pictures(Some(dir.path().to_owned())).read(&[data(&png(2)), named("file:///a.png".into())]).unwrap();
+    let named = [data(&png(2)), named("file:///a.png".into())];
+    let read = pictures(Some(dir.path().to_owned())).read(&named, soon()).unwrap();
     assert_eq!(read.iter().map(Picture::width).collect::<Vec<_>>(), [2, 3]);
+}
+
+#[test]
+fn no_picture_is_begun_when_the_time_is_over() {
+    let error = pictures(None).read(&[data(&png(2))], Instant::now()).unwrap_err();
+    assert_eq!((error.status.as_u16(), error.param.as_deref()), (504, Some("here")), "{error:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::server::page;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -63,6 +63,8 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Result<Respons
     let connection = Connection(tokio::spawn(async move { drop(connection.await) }));
     let (mut parts, body) = request.into_parts();
     strip(&mut parts.headers);
+    // Whatever the client speaks: only here does a body that breaks off differ from one that ends.
+    parts.version = Version::HTTP_11;
     let response = sender.send_request(Request::from_parts(parts, body)).await.map_err(lost)?;
     let (mut parts, body) = response.into_parts();
     strip(&mut parts.headers);

@@ -45,6 +45,7 @@ fn who_comes_too_many_is_told_to_come_back() {
     let busy = server.chat(&ask(&[], LABEL));
     busy.failed(429, "rate_limit_error", "try again later");
     assert_eq!(busy.headers["retry-after"], "1");
+    server.post("/tokenize", &json!({"content": "a"})).failed(429, "rate_limit_error", "try again later");
     assert_eq!(server.get("/health").status, 200);
     drop(held);
     until("a place is free", || server.chat(&ask(&[], LABEL)).status == 200);

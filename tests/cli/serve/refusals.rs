@@ -60,6 +60,7 @@ fn prompts_that_do_not_fit_are_the_clients_fault() {
         let body = about_flat(&long, json!({ "stream": stream }));
         assert_eq!(server.chat(&body).failed(400, "invalid_request_error", "")["param"], "messages");
     }
+    assert_eq!(server.metric("sgl_encoder_cache_misses"), 0.0, "no picture is encoded in vain");
     server.chat(&about_flat(LABEL, json!({}))).ok();
 }
 
@@ -71,8 +72,11 @@ fn bodies_must_be_json() {
         server.post_bytes(path, kind, b"{}", &[]).failed(415, "invalid_request_error", "application/json");
     }
     let deep = [vec![b'['; 1_000_000], vec![b']'; 1_000_000]].concat();
+    let wide = format!(r#"{{"unheard_of": [{}1]}}"#, "1,".repeat(1_000_000)).into_bytes();
     let deep_field = format!(r#"{{"messages": {}{}}}"#, "[".repeat(500_000), "]".repeat(500_000)).into_bytes();
-    for body in [&b"{"[..], b"", b"\xff\xfe\x00", b"{\"messages\": \"\xff\"}", b"null", b"[]", &deep, &deep_field] {
+    for body in
+        [&b"{"[..], b"", b"\xff\xfe\x00", b"{\"messages\": \"\xff\"}", b"null", b"[]", &deep, &deep_field, &wide]
+    {
         server.post_bytes(path, "application/json; charset=utf-8", body, &[]).failed(400, "invalid_request_error", "");
     }
     server.chat(&about_flat(LABEL, json!({}))).ok();

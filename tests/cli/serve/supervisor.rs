@@ -5,7 +5,7 @@ use crate::harness::{Folder, GUIDE, TARGET};
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -64,6 +64,28 @@ fn a_worker_that_is_killed_takes_only_its_own_requests_with_it() {
     assert_eq!(server.metric("sgl_worker_restarts_total"), 1.0);
     assert_eq!(server.metric("sgl_lost_requests_total"), n_lost as f64);
     assert!(server.log().contains("died"), "{}", server.log());
+}
+
+#[test]
+fn streams_of_the_oldest_clients_hear_of_it_too() {
+    let server = Server::start(&[]);
+    let body = endless(json!({"stream": true})).to_string();
+    let mut stream = server.connect();
+    let head = "POST /v1/chat/completions HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    stream.write_all(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
+    let mut text = String::new();
+    while !text.contains("\"content\":\"[") {
+        let mut bytes = [0; 1024];
+        let n = stream.read(&mut bytes).unwrap();
+        assert!(n > 0, "{text}");
+        text.push_str(std::str::from_utf8(&bytes[..n]).unwrap());
+    }
+    kill_worker(&server);
+    // Without chunks the end of the connection is the end of the body: only the last event tells.
+    text.push_str(&rest(stream));
+    let last: Value = serde_json::from_str(events(&text).last().unwrap()).unwrap();
+    assert_eq!(last["error"]["code"], 503, "{text}");
+    until("it is counted", || server.metric("sgl_lost_requests_total") >= 1.0);
 }
 
 #[test]
