@@ -214,6 +214,25 @@ describe("answers", () => {
         assert.ok(seen[0].painted < seen[2].painted);
     });
 
+    test("the early exit alone is switched, and what is forgotten is not asked again", async () => {
+        const counted = await serve("--retain", "64t", "--exit-threshold", "0.99");
+        try {
+            const page = await open(DESK, counted.url);
+            assert.match((await ask(page, QUESTION, FLAT)).captions[0], /^64 of 256 tokens read$/);
+            await page.run(() => document.querySelector("[data-part=exit]").click());
+            await page.until(() => document.querySelectorAll(".attempts li").length === 2);
+            assert.match((await last(page)).captions[0], /^64 of 256 tokens read$/);
+            const notice = () => page.run(() => document.getElementById("notice").textContent);
+            assert.equal(await notice(), "From now on the guide does not answer alone.");
+            await slide(page, "retain", 12);
+            await page.run(() => document.getElementById("fresh").click());
+            await page.run(() => new Promise((go) => setTimeout(go, 700)));
+            assert.deepEqual([await page.run(() => document.getElementById("stop").hidden), await notice()], [true, ""]);
+        } finally {
+            await counted.stop();
+        }
+    });
+
     test("several pictures, of tiles and of one, stay in the conversation", async () => {
         const page = await open();
         const first = await ask(page, "Which character is on the orange diamond?", TILED, FLAT);
@@ -283,6 +302,20 @@ describe("pictures", () => {
         await fits(page);
     });
 
+    test("that are still being read are waited for", async () => {
+        const page = await open();
+        await page.run(() => {
+            const open = window.createImageBitmap;
+            window.createImageBitmap = async (...of) => (await new Promise((go) => setTimeout(go, 500)), open(...of));
+        });
+        await page.choose("#files", [FLAT]);
+        await begin(page, QUESTION);
+        await page.until(() => document.getElementById("notice").textContent === "Reading the pictures first.");
+        await page.until(() => document.querySelector(".answered"));
+        const shown = await last(page);
+        assert.deepEqual([shown.text, shown.captions.length], [ANSWER, 1]);
+    });
+
     test("must be pictures", async () => {
         const page = await open();
         await page.drop([`${ROOT}README.md`], 400, 400);
@@ -313,6 +346,10 @@ describe("errors", () => {
             await page.goto(locked.url);
             await page.until(() => document.getElementById("key-dialog").open);
             await shot(page, "key");
+            await page.type("wrång");
+            await page.press("Enter");
+            assert.ok(await page.run(() => document.querySelector("#key:invalid")), "browsers send no such key");
+            await page.run(() => (document.getElementById("key").value = ""));
             await page.type("wrong");
             await page.press("Enter");
             await page.until(() => document.getElementById("key-dialog").open && document.getElementById("key").value === "");
@@ -377,6 +414,33 @@ describe("errors", () => {
         assert.equal((await last(page)).text, ANSWER);
     });
 
+    test("an answer that is begun anew is not glued to what was said before", async () => {
+        const page = await open();
+        const chunk = { choices: [{ index: 0, delta: { content: "yel" }, finish_reason: null }] };
+        const error = { error: { code: 503, message: "the process that had this request died", type: "unavailable_error" } };
+        const body = [chunk, error].map((event) => `data: ${JSON.stringify(event)}\n\n`).join("");
+        await page.route("/v1/chat/completions", { headers: { "content-type": "text/event-stream" }, body }, 1);
+        assert.equal((await ask(page, QUESTION, FLAT)).text, ANSWER);
+        assert.equal((await ask(page, QUESTION)).failure, null);
+        await isSound(page);
+    });
+
+    test("a question before the server is known waits for it, and asks for what it has", async () => {
+        const model = (name) => `${ROOT}models/${name}.gguf`;
+        const alone = await serve("-m", model("target"), "--mmproj", model("mmproj-target"));
+        try {
+            const page = await browser.open(DESK);
+            await page.route("/health", { status: 503, body: { error: { message: "Loading model" } } }, 3);
+            await page.goto(alone.url);
+            await add(page, FLAT);
+            await begin(page, QUESTION);
+            await page.until(() => document.querySelector(".answered"));
+            assert.equal((await last(page)).text, ANSWER);
+        } finally {
+            await alone.stop();
+        }
+    });
+
     test("an answer that breaks off is an error", async () => {
         const page = await open();
         const chunk = { choices: [{ index: 0, delta: { content: "yel" }, finish_reason: null }] };
@@ -413,6 +477,17 @@ describe("use", () => {
         assert.equal(await page.run(() => document.activeElement.dataset.part), "retain");
         const ring = await page.run(() => getComputedStyle(document.activeElement).outlineStyle);
         assert.equal(ring, "solid");
+    });
+
+    test("the buttons pass the focus on", async () => {
+        const page = await open();
+        await add(page, TILED);
+        await page.type("Which character is on the orange diamond?");
+        await page.run(() => document.getElementById("send").focus());
+        await page.press("Enter");
+        await page.until(() => document.activeElement.id === "stop");
+        await page.until(() => document.querySelector(".answered"));
+        await page.until(() => document.activeElement.id === "send");
     });
 
     test("an answer can be stopped", async () => {

@@ -7,9 +7,12 @@ const MAX_STARTS = 3;
 const MAX_BUSY = 8;
 const DEFAULT_WAIT_SECONDS = 2;
 
+export const LOADING = "The models are loading; your question waits.";
+
 /**
  * What happens on the way to the answer, one of
- * `{ waiting: words }`, `{ progress: { phase, share } }`, `{ text }`, and at the end `{ finish, sgl }`.
+ * `{ waiting: words }`, `{ progress: { phase, share } }`, `{ text }`, and at the end `{ finish, sgl }`. What was said before a
+ * wait is void: the answer begins anew.
  */
 export async function* ask(request, signal) {
     let starts = 0;
@@ -20,7 +23,7 @@ export async function* ask(request, signal) {
             return;
         } catch (error) {
             if (error.status === 503 && ++starts < MAX_STARTS) {
-                yield { waiting: "The models are loading; your question waits." };
+                yield { waiting: LOADING };
                 await ready(signal);
             } else if (error.status === 429 && ++busy < MAX_BUSY) {
                 const seconds = Math.ceil(error.retryAfterSeconds ?? DEFAULT_WAIT_SECONDS);

@@ -1,6 +1,6 @@
 // The conversation: what was asked and answered, and what is under way.
 
-import { ask } from "./ask.js";
+import { LOADING, ask } from "./ask.js";
 import { Turn } from "./turn.js";
 import { percent } from "./words.js";
 
@@ -11,20 +11,24 @@ export class Chat {
     #turns = [];
     #running = null;
 
-    /** `host`: announce(words), changed(), giveBack(question, pictures), askKey(message, then), unreachable(). */
+    /** `host`: announce(words), changed(), giveBack(question, pictures), askKey(message, then), unreachable(), introduce(signal). */
     constructor(root, host) {
         this.root = root;
         this.host = host;
-        /** The pair's name, whether it has a guide, the share that the target reads, whether the guide's answer may be final. */
-        this.server = { model: undefined, isGuided: true, retain: 0.25, exits: true };
+        /**
+         * The pair's name, whether it has a guide, the share that the target reads, whether the guide's answer may be final; null
+         * until the host's introduce() has asked.
+         */
+        this.server = null;
         this.settings = OWN_SETTINGS;
     }
 
     /** What later questions are asked with, where it is not the server's own way. */
     get standing() {
         const { retain, exit } = this.settings;
-        if (this.settings === OWN_SETTINGS) return "";
-        return `From now on the target reads ${percent(retain)}${exit ? "" : " and the guide does not answer alone"}.`;
+        const ways = [retain !== null && `the target reads ${percent(retain)}`, !exit && "the guide does not answer alone"];
+        const words = ways.filter(Boolean).join(" and ");
+        return words && `From now on ${words}.`;
     }
 
     get isBusy() {
@@ -64,6 +68,7 @@ export class Chat {
     /** Forgets everything. */
     clear() {
         this.stop();
+        for (const { view } of this.#turns) view.close();
         for (const picture of this.#turns.flatMap((turn) => turn.pictures)) picture.forget();
         this.#turns = [];
         this.settings = OWN_SETTINGS;
@@ -79,9 +84,17 @@ export class Chat {
         turn.view.begin();
         let text = "";
         try {
+            if (!this.server) {
+                turn.view.waiting(LOADING);
+                await this.host.introduce(running.signal);
+                if (running !== this.#running) return;
+            }
             for await (const event of ask(this.#request(turn), running.signal)) {
                 if (running !== this.#running) return;
-                if (event.waiting) turn.view.waiting(event.waiting);
+                if (event.waiting) {
+                    text = "";
+                    turn.view.waiting(event.waiting);
+                }
                 if (event.progress) turn.view.progress(event.progress);
                 if (event.text) {
                     text += event.text;

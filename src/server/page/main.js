@@ -1,7 +1,7 @@
 // The page: composes questions, says how the server is, and hands both to the conversation.
 
 import { getJson, isReady, setApiKey } from "./api.js";
-import { pause } from "./ask.js";
+import { pause, ready } from "./ask.js";
 import { Chat } from "./chat.js";
 import { Tray } from "./pictures.js";
 import { factAndFix } from "./words.js";
@@ -20,13 +20,20 @@ const chat = new Chat(byId("turns"), {
     },
     askKey,
     unreachable: watch,
+    introduce: async (signal) => {
+        await ready(signal);
+        await introduce();
+    },
 });
 const tray = new Tray(byId("tray"), update);
 
 function update() {
-    const isBusy = chat.isBusy;
-    byId("send").hidden = isBusy;
-    byId("stop").hidden = !isBusy;
+    const buttons = [byId("send"), byId("stop")];
+    const [shown, hidden] = chat.isBusy ? buttons.reverse() : buttons;
+    const hadFocus = document.activeElement === hidden;
+    shown.hidden = false;
+    hidden.hidden = true;
+    if (hadFocus) shown.focus();
     byId("welcome").hidden = !chat.isEmpty;
     byId("fresh").disabled = chat.isEmpty;
     document.body.classList.toggle("empty", chat.isEmpty);
@@ -38,8 +45,13 @@ function say(words, isWrong = false) {
     notice.classList.toggle("wrong", isWrong);
 }
 
-composer.onsubmit = (event) => {
+composer.onsubmit = async (event) => {
     event.preventDefault();
+    if (adding.size > 0) {
+        say("Reading the pictures first.");
+        await Promise.all(adding);
+        if (notice.classList.contains("wrong")) return;
+    }
     const text = question.value.trim();
     if (chat.isBusy) return;
     if (text === "") {
@@ -70,13 +82,22 @@ byId("fresh").onclick = () => {
     question.focus();
 };
 
-async function add(files) {
+/** Pictures that are being read; a question about them waits. */
+const adding = new Set();
+
+function add(files) {
+    const all = addAll(files).finally(() => adding.delete(all));
+    adding.add(all);
+    return all;
+}
+
+async function addAll(files) {
     const { refused, unreadable } = await tray.add(files);
     const wrong = [
         refused > 0 && "Only pictures can be added: PNG, JPEG, WebP, GIF, BMP or TIFF.",
         unreadable > 0 && "A picture could not be read.",
     ].filter(Boolean);
-    say(wrong.join(" "), wrong.length > 0);
+    say(wrong.join(" ") || chat.standing, wrong.length > 0);
     question.focus();
 }
 
@@ -106,15 +127,21 @@ document.addEventListener("drop", (event) => {
     if (event.dataTransfer.files.length > 0) add(event.dataTransfer.files);
 });
 
+/** What goes on once there is a key. */
+const waitingForKey = [];
+
 function askKey(message, then) {
     const dialog = byId("key-dialog");
+    waitingForKey.push(then);
+    if (dialog.open) return;
     [byId("key-message").textContent] = factAndFix(message);
     dialog.onclose = () => {
         const key = byId("key").value.trim();
+        const waiting = waitingForKey.splice(0);
         if (dialog.returnValue !== "use" || key === "") return;
         byId("key").value = "";
         setApiKey(key);
-        then();
+        for (const then of waiting) then();
     };
     dialog.returnValue = "";
     dialog.showModal();
@@ -137,21 +164,26 @@ async function watch() {
     }
     isWatching = false;
     say(chat.standing);
-    await introduce();
+    await greet();
 }
 
-async function introduce() {
+async function greet() {
     try {
-        const [models, props] = await Promise.all([getJson("v1/models"), getJson("props")]);
-        const [{ id: model, sgl: pair }] = models.data;
-        const { guided: isGuided, retain, exit_threshold: threshold } = props.sgl;
-        chat.server = { model, isGuided, retain: share(retain), exits: threshold !== null };
-        const names = [pair.guide && `${pair.guide.description} guides`, pair.target.description];
-        byId("pair").textContent = names.filter(Boolean).join(" ");
+        await introduce();
     } catch (error) {
-        if (error.status === 401) askKey(error.message, introduce);
+        if (error.status === 401) askKey(error.message, greet);
         else say(factAndFix(error.message).join(" "), true);
     }
+}
+
+/** Asks the server who it is. */
+async function introduce() {
+    const [models, props] = await Promise.all([getJson("v1/models"), getJson("props")]);
+    const [{ id: model, sgl: pair }] = models.data;
+    const { guided: isGuided, retain, exit_threshold: threshold } = props.sgl;
+    chat.server = { model, isGuided, retain: share(retain), exits: threshold !== null };
+    const names = [pair.guide && `${pair.guide.description} guides`, pair.target.description];
+    byId("pair").textContent = names.filter(Boolean).join(" ");
 }
 
 /** Of a retention in the server's words; counts of tokens and shares of the attention have none before they are used. */

@@ -22,6 +22,7 @@ const REST_MILLISECONDS = 450;
 export class Turn {
     #maps;
     #rest = null;
+    #isMoved = false;
     #streamed = "";
 
     /** `pictures` are those of the whole conversation. `actions`: again(settings), settings(), retry(), announce(words). */
@@ -61,7 +62,9 @@ export class Turn {
         this.#status("Asking", 0);
     }
 
+    /** The answer begins anew after this. */
     waiting(words) {
+        this.#streamed = "";
         this.#status(words, null);
     }
 
@@ -171,6 +174,7 @@ export class Turn {
         const isTarget = source === "target";
         part(this.root, "again").hidden = visual.tokens === 0 || guide === null;
         part(this.root, "retain").value = Math.round((isTarget ? visual.retain : (retain ?? server.retain)) * 100);
+        this.#isMoved = false;
         part(this.root, "exit").checked = exit && server.exits;
         part(this.root, "may-exit").hidden = !server.exits;
         part(this.root, "hint").textContent = isTarget ? "" : "The guide answered alone. Moving the slider asks the target.";
@@ -201,21 +205,28 @@ export class Turn {
         const retain = part(this.root, "retain");
         const exit = part(this.root, "exit");
         retain.oninput = () => {
+            this.#isMoved = true;
             if (this.shown?.sgl?.source === "guide") exit.checked = false;
             this.#showRetain();
         };
         retain.onchange = exit.onchange = () => {
             clearTimeout(this.#rest);
-            this.#rest = setTimeout(
-                () => this.actions.again({ retain: retain.value / 100, exit: exit.checked }),
-                REST_MILLISECONDS,
-            );
+            this.#rest = setTimeout(() => this.actions.again(this.#chosen()), REST_MILLISECONDS);
         };
         part(this.root, "retry").onclick = () => this.actions.retry();
         for (const name of ["mix", "outlined", "overview", "detail"]) {
             part(this.root, name).oninput = () => this.#look();
         }
         for (const name of ["overview", "detail"]) part(this.root, name).name = `level-${number}`;
+    }
+
+    /** What was not touched stays as it was: the slider shows counts of tokens and shares of the attention as near as it can. */
+    #chosen() {
+        const { retain, exit, server } = this.actions.settings();
+        return {
+            retain: this.#isMoved ? part(this.root, "retain").value / 100 : retain,
+            exit: server.exits ? part(this.root, "exit").checked : exit,
+        };
     }
 
     #showRetain() {
