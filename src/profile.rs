@@ -3,7 +3,7 @@
 use crate::eval::calibrate::CrossValidation;
 use crate::eval::settings::{FileId, ModelFiles};
 use crate::geometry::Expectation;
-use crate::guidance::{Consistency, Policy, Retain};
+use crate::guidance::{Consistency, Policy, Retain, Tiles};
 use crate::pair::write_atomically;
 use crate::pipeline::{ExitOptions, Request};
 use serde::de::DeserializeOwned;
@@ -110,7 +110,8 @@ impl Profile {
         Self::parse(&text.map_err(|source| ProfileError::Io { path: path.to_owned(), source })?, path)
     }
 
-    /// The request under this guidance.
+    /// The request under this guidance. Calibration measures what the policy ranks best, so nothing is given up to gather it
+    /// in fewer tiles.
     pub fn guide(&self, request: Request) -> Request {
         let exit = |threshold| {
             let (consistency, retain) = (self.consistency, self.consistency_retain);
@@ -120,6 +121,7 @@ impl Profile {
             retain: Some(self.retain),
             policy: self.policy,
             picture_floor: self.picture_floor,
+            tiles: Tiles::ANY,
             exit: self.exit_threshold.map(exit),
             expectation: self.expectation.clone().map(Arc::new),
             ..request
@@ -283,6 +285,13 @@ mod tests {
         let profile = Profile::embedded();
         assert_eq!(profile.differences(&files("target"), Some(&files("guide"))), [""; 0]);
         assert!(profile.origin.bound <= profile.origin.max_loss);
+    }
+
+    #[test]
+    fn nothing_is_promised_of_fewer_tiles() {
+        let request = Request::new(Vec::new(), Vec::new());
+        assert_ne!(request.tiles, Tiles::ANY);
+        assert_eq!(profile().guide(request).tiles, Tiles::ANY);
     }
 
     #[test]

@@ -67,13 +67,14 @@ pub struct GuidanceArgs {
     #[arg(long, value_name = "PART", value_parser = values::score, allow_negative_numbers = true)]
     pub picture_floor: Option<f64>,
     /// Importance that may be given up so that the kept tokens lie in fewer of the target's tiles, since tiles that hold none are
-    /// not encoded; 0 is none [default: 0.05, or 0 for a guide that looks less closely]
+    /// not encoded; 0 is none [default: 0.05; 0 under a profile, or for a guide that looks less closely]
     #[arg(long, value_name = "SHARE", env = "SGL_TILE_LOSS", allow_negative_numbers = true)]
     pub tile_loss: Option<Tiles>,
     /// Do not offer the guide's answer to the target as a draft
     #[arg(long)]
     pub no_draft: bool,
-    /// The guide's answer is final from this score on, 0 to 1 [default: the profile's, or 0.9]
+    /// The guide's answer is final from this score on, 0 to 1; sgl explain has no early exit unless this is on the command line
+    /// [default: the profile's, or 0.9]
     #[arg(long, value_name = "SCORE", env = "SGL_EXIT_THRESHOLD", value_parser = values::score, allow_negative_numbers = true)]
     pub exit_threshold: Option<f64>,
     /// Never let the guide's answer be final

@@ -10,7 +10,7 @@ use sgl::eval::record::{Record, Run};
 use sgl::eval::report::{Case, Outcome};
 use sgl::eval::sample::{Gold, Sample};
 use sgl::explain::{Explanation, encode_png};
-use sgl::guidance::{Policy, Retain};
+use sgl::guidance::{Policy, Retain, Tiles};
 use sgl::pipeline::Request;
 use sgl::vlm::question;
 
@@ -78,11 +78,15 @@ fn case(
     let Some(sample) = session.evaluation.samples().get(record.index).cloned() else { return Ok(None) };
     let pictures = open(&sample)?;
     let prompt = session.evaluation.prompt(&sample);
+    let plan = session.evaluation.plan();
+    // What was kept when it was answered.
     let request = Request {
         retain: Some(Retain::Share(pruned.retain)),
+        picture_floor: plan.picture_floor,
+        tiles: Tiles::ANY,
         exit: None,
         always_guide: true,
-        n_predict: session.evaluation.plan().n_predict,
+        n_predict: plan.n_predict,
         ..Request::new(question(None, pictures.len(), &prompt), pictures)
     };
     let seen = session.engine(console)?.pipeline_mut().run(&request, &mut |_| {})?;

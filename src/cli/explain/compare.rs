@@ -4,7 +4,7 @@ use super::super::error::{Exit, Failure};
 use super::super::progress::Progress;
 use serde::Serialize;
 use sgl::explain::{Agreement, Compared, scores};
-use sgl::guidance::{Importance, Kept, Policy, Retain};
+use sgl::guidance::{Importance, Kept, Policy, Retain, Tiles};
 use sgl::pipeline::{Event, Outcome, Pipeline, PipelineError, Request, Selection};
 use sgl::timing::Phase;
 use sgl::vlm::{GenerationOptions, Role, Vlm, VlmError};
@@ -59,6 +59,7 @@ impl Oracle {
         let same_budget = Request {
             retain: Some(Retain::Count(guide.kept.len())),
             picture_floor: request.picture_floor,
+            tiles: Tiles::ANY,
             ..Request::new(Vec::new(), Vec::new())
         };
         let target = Selection::make(&same_budget, &prepared, Some((&own, prompt.places())))?;
