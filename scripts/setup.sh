@@ -11,6 +11,8 @@ has_libclang() {
         /usr/local/lib/libclang.so* /usr/lib64/llvm*/lib/libclang.so* /Library/Developer/CommandLineTools/usr/lib/libclang.dylib \
         /Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib/libclang.dylib \
         /opt/homebrew/opt/llvm/lib/libclang.dylib /usr/local/opt/llvm/lib/libclang.dylib; do
+        # libclang-cpp is another library.
+        case $file in *libclang-cpp*) continue ;; esac
         [ -e "$file" ] && return 0
     done
     return 1
@@ -40,14 +42,18 @@ elif has dnf; then
     install="dnf install -y cmake gcc-c++ make clang-devel"
     $root $install >&2 || true
 elif has brew; then
-    install="brew install cmake llvm"
+    root="" install="brew install cmake llvm"
     $install >&2 || true
 else
-    install="cmake, a C++ compiler and libclang with your system's package manager"
+    root="" install=""
 fi
 
 if [ -n "$(missing)" ]; then
     echo "error: still missing:$(missing)" >&2
-    echo "hint: run: ${root:+sudo }$install" >&2
+    if [ -n "$install" ]; then
+        echo "hint: run: ${root:+sudo }$install" >&2
+    else
+        echo "hint: install cmake, make, a C++ compiler and libclang with your system's package manager" >&2
+    fi
     exit 1
 fi

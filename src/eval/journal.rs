@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// Version of the format.
 const FORMAT: u32 = 1;
+/// How every journal begins.
+const HEADER: &[u8] = br#"{"sgl_journal":"#;
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,12 +79,16 @@ impl Journal {
             Err(std::fs::TryLockError::Error(source)) => return Err(io(source)),
         }
         let read = Lines::read(path, &file)?;
+        match &read.header {
+            Some(found) => check(path, found, header)?,
+            None if is_begun(&read.cut_off) => {}
+            None => return Err(no_journal(path)),
+        }
         file.set_len(read.n_bytes).map_err(io)?;
         file.seek(SeekFrom::End(0)).map_err(io)?;
         let mut journal = Self { file, path: path.to_owned() };
-        match read.header {
-            Some(found) => check(path, &found, header)?,
-            None => journal.write(header)?,
+        if read.header.is_none() {
+            journal.write(header)?;
         }
         Ok((journal, read.records))
     }
@@ -94,8 +100,7 @@ impl Journal {
     pub fn read(path: &Path) -> Result<(Header, Vec<Record>), JournalError> {
         let io = |source| JournalError::Io { path: path.to_owned(), source };
         let read = Lines::read(path, &File::open(path).map_err(io)?)?;
-        let line = |message: &str| JournalError::Line { path: path.to_owned(), line: 1, message: message.to_owned() };
-        Ok((read.header.ok_or_else(|| line("there is no header; it is no journal of sgl"))?, read.records))
+        Ok((read.header.ok_or_else(|| no_journal(path))?, read.records))
     }
 
     /// Writes a whole journal, under a temporary name first.
@@ -131,24 +136,38 @@ fn line(value: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
+fn no_journal(path: &Path) -> JournalError {
+    let message = "there is no header; it is no journal of sgl, name another file".to_owned();
+    JournalError::Line { path: path.to_owned(), line: 1, message }
+}
+
+/// Whether a first line that was cut off may be a header's: other files are not written over.
+fn is_begun(cut_off: &[u8]) -> bool {
+    let n = cut_off.len().min(HEADER.len());
+    cut_off[..n] == HEADER[..n]
+}
+
 /// What is in a journal.
 struct Lines {
     header: Option<Header>,
     records: Vec<Record>,
     /// Up to the end of the last whole line.
     n_bytes: u64,
+    /// What follows it.
+    cut_off: Vec<u8>,
 }
 
 impl Lines {
     fn read(path: &Path, file: &File) -> Result<Self, JournalError> {
         let mut reader = BufReader::new(file);
-        let mut lines = Self { header: None, records: Vec::new(), n_bytes: 0 };
+        let mut lines = Self { header: None, records: Vec::new(), n_bytes: 0, cut_off: Vec::new() };
         let mut text = Vec::new();
         for line in 1.. {
             text.clear();
             let n = reader.read_until(b'\n', &mut text);
             let n = n.map_err(|source| JournalError::Io { path: path.to_owned(), source })?;
-            if text.pop() != Some(b'\n') {
+            if text.pop_if(|last| *last == b'\n').is_none() {
+                lines.cut_off = text;
                 break;
             }
             let damaged = |error: serde_json::Error| JournalError::Line {
@@ -249,6 +268,27 @@ pub(super) mod tests {
         assert_eq!(records, [record(0)]);
         journal.append(&record(1)).unwrap();
         assert_eq!(fs::read(&path).unwrap(), whole);
+    }
+
+    #[test]
+    fn a_file_that_is_no_journal_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("one.jsonl");
+        let open = |text: &str| {
+            fs::write(&path, text).unwrap();
+            Journal::open(&path, &header(1, Shard::WHOLE)).map(|_| ()).map_err(|error| error.to_string())
+        };
+        for text in ["sk-my-key", "{\"a\": 1}", "{\"sgl_profile\": 1}\n"] {
+            let error = open(text).unwrap_err();
+            assert!(error.contains("line 1"), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        // A header that was cut off is none of those.
+        let whole = String::from_utf8(line(&header(1, Shard::WHOLE)).unwrap()).unwrap();
+        for n in [0, 1, 10, whole.len() - 1] {
+            open(&whole[..n]).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), whole);
+        }
     }
 
     #[test]

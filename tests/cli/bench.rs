@@ -168,6 +168,7 @@ fn shapes_are_listed_and_unknown_ones_refused() {
     assert!(refused.stderr.contains(smallest), "known ones are named: {refused:?}");
     let both = bench(&["--shape", &format!("{smallest}+{smallest}"), "-m", TARGET[0]]);
     both.failed(2, "--shape and --model both name models");
+    bench(&["--shape", "internvl-2b+26b", "--towers", "shared"]).failed(2, "vision encoders of other sizes");
 }
 
 #[test]

@@ -161,6 +161,7 @@ fn shards_join_to_the_whole() {
     for (shard, journal) in [("1/2", "one.jsonl"), ("2/2", "two.jsonl")] {
         eval(&folder, &["--limit", "7", "-q", "--shard", shard, "--journal", journal]).ok();
     }
+    folder.run(&["eval", "merge", "none.jsonl"]).failed(3, "none.jsonl");
     folder.run(&["eval", "merge", "one.jsonl"]).failed(2, "are not answered yet");
     folder.run(&["eval", "merge", "one.jsonl", "one.jsonl"]).failed(2, "is in one.jsonl and in one.jsonl");
     let merged = folder.run(&["eval", "merge", "two.jsonl", "one.jsonl", "--out", "both.jsonl", "--json"]).ok();

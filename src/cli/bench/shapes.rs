@@ -4,6 +4,7 @@ use super::columns::{bytes, table};
 use crate::cli::args::{ModelArgs, ShapeArgs, Towers};
 use crate::cli::error::{Exit, Failure};
 use crate::cli::output::{Console, json_line, print};
+use crate::cli::resolve::usage;
 use serde::Serialize;
 use sgl::bench::Shapes;
 use sgl::fixtures::{FixtureError, FixturePair, PRESETS, Preset, ShapePair};
@@ -57,6 +58,12 @@ pub fn told(pair: &ShapePair, args: &ShapeArgs) -> Shapes {
 
 /// Writes what is not there yet. Equal seeds give vision encoders of one shape equal weights.
 pub fn install(pair: &ShapePair, args: &ShapeArgs, console: &Console) -> Result<ModelArgs, Failure> {
+    if args.towers == Towers::Shared && pair.guide.shape.vision != pair.target.shape.vision {
+        let (guide, target) = (pair.guide.name, pair.target.name);
+        return Err(usage(format!(
+            "{guide} and {target} have vision encoders of other sizes, so they share none; leave --towers out"
+        )));
+    }
     let dir = folder(args)?;
     let seed = if args.towers == Towers::Shared { GUIDE_SEED } else { TARGET_SEED };
     let one = |preset, text, seed| Wanted { preset, text, vision: args.mmproj_type, seed }.install(&dir, console);

@@ -18,10 +18,33 @@ use std::time::Duration;
 /// For one attempt at one grade.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// A judge, and how its grades are told from others' on the disk.
+pub struct Grader {
+    judge: Judge,
+    name: String,
+}
+
+/// The judge that was asked for, before anything is answered; a note where answers are not open.
+pub fn judge_of(evaluation: &Evaluation, args: &BenchmarkArgs, console: &Console) -> Result<Option<Grader>, Failure> {
+    let Some(url) = &args.judge else { return Ok(None) };
+    if evaluation.metric() != Metric::Judge {
+        console.note("these answers are compared with known ones, so nothing is sent to --judge");
+        return Ok(None);
+    }
+    let judge = Judge::new(url, &args.judge_model, std::env::var(API_KEY).ok(), TIMEOUT);
+    let Some(path) = &args.judge_prompt else { return Ok(Some(Grader { judge, name: args.judge_model.clone() })) };
+    let prompt = fs::read_to_string(path).map_err(|error| {
+        let message = format!("judge prompt {}: {error}; name a text that can be read", path.display());
+        Failure::new(Exit::Input, message)
+    })?;
+    let name = format!("{}, prompt {}", args.judge_model, hash_of(&prompt));
+    Ok(Some(Grader { judge: judge.with_prompt(prompt), name }))
+}
+
 /// Has the open answers graded, if there is a judge.
 pub fn grade(
     evaluation: &Evaluation,
-    args: &BenchmarkArgs,
+    grader: Option<&Grader>,
     journal: &Path,
     records: &mut [Record],
     console: &Console,
@@ -29,22 +52,14 @@ pub fn grade(
     if evaluation.metric() != Metric::Judge {
         return Ok(());
     }
-    let Some(url) = &args.judge else {
+    let Some(Grader { judge: grader, name }) = grader else {
         console.note(
             "these answers are open: --judge URL has them graded, --export DIR writes them for the official evaluator",
         );
         return Ok(());
     };
-    let mut grader = Judge::new(url, &args.judge_model, std::env::var(API_KEY).ok(), TIMEOUT);
-    let mut name = args.judge_model.clone();
-    if let Some(path) = &args.judge_prompt {
-        let prompt = fs::read_to_string(path)
-            .map_err(|error| Failure::new(Exit::Input, format!("judge prompt {}: {error}", path.display())))?;
-        name = format!("{name}, prompt {}", hash_of(&prompt));
-        grader = grader.with_prompt(prompt);
-    }
     let progress = console.progress();
-    let result = judge(records, evaluation.samples(), &judged::path(journal), &grader, &name, |done, all| {
+    let result = judge(records, evaluation.samples(), &judged::path(journal), grader, name, |done, all| {
         progress.counting("judging", done, all, "");
     });
     progress.clear();

@@ -19,6 +19,7 @@ use super::output::{Console, json_line, print};
 use sgl::eval::journal::{Journal, JournalError};
 use sgl::eval::merge::{MergeError, merge};
 use sgl::eval::{EvalError, data};
+use std::path::PathBuf;
 
 pub fn run(args: &EvalArgs, console: &Console) -> Result<(), Failure> {
     if args.list {
@@ -37,8 +38,8 @@ pub fn run(args: &EvalArgs, console: &Console) -> Result<(), Failure> {
 }
 
 fn join(args: &MergeArgs, console: &Console) -> Result<(), Failure> {
-    let read = |path: &std::path::PathBuf| Journal::read(path).map(|(header, records)| (path.clone(), header, records));
-    let journals: Vec<_> = args.journals.iter().map(read).collect::<Result<_, _>>()?;
+    let read = |path: &PathBuf| Journal::read(path).map(|(header, records)| (path.clone(), header, records));
+    let journals = args.journals.iter().map(read).collect::<Result<Vec<_>, _>>().map_err(MergeError::from)?;
     let (header, records) = merge(journals)?;
     if let Some(out) = &args.out {
         Journal::write_whole(out, &header, &records)?;
@@ -61,7 +62,9 @@ impl From<JournalError> for Failure {
 impl From<MergeError> for Failure {
     fn from(error: MergeError) -> Self {
         match error {
-            MergeError::Journal(JournalError::Io { .. }) => Self::new(Exit::Input, error),
+            MergeError::Journal(JournalError::Io { .. }) => {
+                Self::new(Exit::Input, format!("{error}; name a journal that `sgl eval` has written"))
+            }
             MergeError::Journal(error) => error.into(),
             _ => Self::new(Exit::Usage, error),
         }

@@ -89,6 +89,7 @@ pub fn measure_if(
     let options = options(args, benchmark, contenders, retains)?;
     let evaluation = Evaluation::prepare(&options, models::facts(&pair, &args.llama)?)?;
     check(&evaluation)?;
+    let grader = judging::judge_of(&evaluation, &args.benchmark, console)?;
     let journal = journal(args, evaluation.header());
 
     let (engine, mut records) = match finished(&evaluation, &journal) {
@@ -101,7 +102,7 @@ pub fn measure_if(
             (Some(engine), records)
         }
     };
-    judging::grade(&evaluation, &args.benchmark, &journal, &mut records, console)?;
+    judging::grade(&evaluation, grader.as_ref(), &journal, &mut records, console)?;
     let header = Journal::read(&journal)?.0;
     if args.work.shard != Shard::WHOLE {
         console.note(format_args!(
