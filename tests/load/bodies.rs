@@ -28,9 +28,14 @@ pub fn large(_: &Options) -> String {
     body["ignored"] = Value::from("x".repeat(60 << 20));
     assert_eq!(send(&server, body.to_string().as_bytes()).0, 200);
     let (grown, kept) = (peak(&server) - before, resident(&server));
+    let numbers = format!("{{\"ignored\": [{}1]}}", "1,".repeat(30 << 20));
+    assert_eq!(send(&server, numbers.as_bytes()).0, 400);
+    let (of_numbers, limit) = (peak(&server) - before - grown, 100.0);
+    assert!(of_numbers < limit, "60 MB of numbers take {of_numbers:.0} MiB more");
     server.chat(&about_flat(LABEL, json!({}))).ok();
     format!(
-        "3 times 413; 60 MB of an unknown field: answered, {grown:.0} MiB more at most, {kept:.0} MiB resident afterwards"
+        "3 times 413; 60 MB of an unknown field: answered, {grown:.0} MiB more at most, {kept:.0} MiB resident afterwards; 60 MB of \
+         numbers: 400, {of_numbers:.0} MiB more than that"
     )
 }
 
@@ -109,6 +114,7 @@ pub fn grammars(_: &Options) -> String {
     let properties: serde_json::Map<String, Value> = (0..400).map(|n| (format!("p{n}"), text.clone())).collect();
     let nested =
         (0..30).fold(text, |items, _| json!({"type": "array", "items": items, "minItems": 1, "maxItems": 1000}));
+    let list = |most| json!({"type": "array", "items": {"$ref": "#/$defs/a"}, "minItems": 1, "maxItems": most});
     let schemas = [
         json!({"$ref": "#"}),
         json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}),
@@ -120,11 +126,12 @@ pub fn grammars(_: &Options) -> String {
         json!({"const": "x".repeat(1 << 20)}),
         json!({"const": "\u{7f}\\\"\u{0}\n\u{2028}]"}),
         nested,
+        json!({"$defs": {"a": {"anyOf": [list(8), list(9)]}}, "$ref": "#/$defs/a"}),
     ];
     let mut statuses = Vec::new();
     for schema in schemas {
         let format = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}});
-        let body = about_flat(LABEL, json!({"max_tokens": 4, "response_format": format}));
+        let body = about_flat(LABEL, json!({"max_tokens": 64, "response_format": format}));
         let start = Instant::now();
         let (status, text) = send(&server, body.to_string().as_bytes());
         let seconds = start.elapsed().as_secs_f64();
