@@ -6,7 +6,9 @@
 //! | arrays | `items`, `prefixItems`, `minItems`, `maxItems` |
 //! | strings | `minLength`, `maxLength`, `format` of `date`, `time`, `date-time`, `uuid` |
 //! | integers | `minimum` of 0 or 1, `exclusiveMinimum` of 0 |
-//! | all | `type`, `enum` (1,000 values in all), `const`, `anyOf`, `oneOf`, `allOf` of one schema, `$ref` into the schema itself |
+//! | all | `type`, `enum`, `const`, `anyOf`, `oneOf`, `allOf` of one schema, `$ref` into the schema itself |
+//!
+//! Values and alternatives are 1,000 in all at most.
 
 mod convert;
 

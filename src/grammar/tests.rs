@@ -53,7 +53,15 @@ fn schemas_are_bounded() {
     let long = json!({"const": "x".repeat(1 << 20)});
     let some: Vec<usize> = (0..600).collect();
     let twice = json!({"anyOf": [{"enum": some}, {"enum": some}]});
-    for schema in [twice, nested, json!({"enum": wide}), json!({"type": "string", "maxLength": 1_000_000}), long] {
+    let constants: Vec<Value> = (0..600).map(|n| json!({ "const": n })).collect();
+    for schema in [
+        json!({"oneOf": constants}),
+        twice,
+        nested,
+        json!({"enum": wide}),
+        json!({"type": "string", "maxLength": 1_000_000}),
+        long,
+    ] {
         let error = Grammar::json_schema(&schema).unwrap_err();
         assert!(matches!(error, SchemaError::TooLarge { .. }), "{error}");
     }

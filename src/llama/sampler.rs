@@ -34,14 +34,15 @@ impl Default for SamplingOptions {
 
 /// Temperatures below are 0.
 const LEAST_TEMPERATURE: f32 = 1e-6;
-/// Time that following a grammar may take in one answer.
+/// Time that following a grammar may take in one answer, and more for each of its tokens.
 const GRAMMAR_TIME: Duration = Duration::from_secs(60);
+const GRAMMAR_TIME_PER_TOKEN: Duration = Duration::from_millis(100);
 
 /// Draws tokens from logits.
 pub struct Sampler {
     chain: Option<LlamaSampler>,
     grammar: Option<LlamaSampler>,
-    /// What following the grammar has taken.
+    /// What following the grammar may still take.
     grammar_time: Duration,
     /// Whose vocabulary the grammar points at.
     _model: Option<Arc<Model>>,
@@ -66,7 +67,7 @@ impl Sampler {
 
     /// Always the most probable token, the lowest id among equals.
     pub fn greedy() -> Self {
-        Self { chain: None, grammar: None, grammar_time: Duration::ZERO, _model: None }
+        Self { chain: None, grammar: None, grammar_time: GRAMMAR_TIME, _model: None }
     }
 
     /// Allows only what continues a text of `grammar`. llama.cpp: `llama_sampler_init_grammar`.
@@ -99,8 +100,8 @@ impl Sampler {
                 return Err(LlamaError::Grammar { reason: "no token of the model continues the text".to_owned() });
             }
             grammar.accept(LlamaToken(token));
-            self.grammar_time += start.elapsed();
-            if self.grammar_time > GRAMMAR_TIME {
+            self.grammar_time = (self.grammar_time + GRAMMAR_TIME_PER_TOKEN).saturating_sub(start.elapsed());
+            if self.grammar_time.is_zero() {
                 let reason =
                     "its alternatives are too many to follow; have them begin differently, and not contain each other";
                 return Err(LlamaError::Grammar { reason: reason.to_owned() });
@@ -304,6 +305,22 @@ mod tests {
         }
         let other = model.tokenize("]")[0];
         assert!(!allows(grammar, other), "a list has an item");
+    }
+
+    #[test]
+    fn a_look_at_all_tokens_ends_where_alternatives_are_many() {
+        let model = model();
+        let list = json!({"type": "array", "items": {"$ref": "#/$defs/a"}, "minItems": 1});
+        let schema = json!({"$defs": {"a": {"anyOf": vec![list; 300]}}, "$ref": "#/$defs/a"});
+        let mut sampler = Sampler::greedy().with_grammar(&model, &Grammar::json_schema(&schema).unwrap()).unwrap();
+        // The most probable token is forbidden, so all are looked at.
+        let mut logits = vec![0.0; model.n_vocab()];
+        logits[model.tokenize("a")[0] as usize] = 9.0;
+        for _ in 0..3 {
+            let token = sampler.sample(&logits).unwrap();
+            let text = String::from_utf8(model.piece(token)).unwrap();
+            assert!(text.trim().chars().all(|c| c == '['), "{text:?}");
+        }
     }
 
     #[test]

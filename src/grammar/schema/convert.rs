@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 const MAX_DEPTH: usize = 32;
 const MAX_RULES: usize = 2048;
-/// Of all enumerations together, as OpenAI has it; llama.cpp follows 2,048 ways to go on (patch 0013).
+/// Values and alternatives of all kinds together, as OpenAI has it for enumerations; llama.cpp follows 2,048 ways to go on
+/// (patch 0013).
 const MAX_VALUES: usize = 1000;
 const MAX_BYTES: usize = 256 << 10;
 /// llama.cpp refuses more than twice as many.
@@ -70,21 +71,20 @@ impl<'a> Converter<'a> {
         }
         if let Some(value) = schema.get("const") {
             only(schema, &["const", "type"], at)?;
+            self.count(1, at)?;
             return Ok(literal(value));
         }
         if let Some(values) = schema.get("enum") {
             only(schema, &["enum", "type"], at)?;
             let values = list(values, &below("enum"))?;
-            self.n_values += values.len();
-            if self.n_values > MAX_VALUES {
-                return Err(too_large(at, "use fewer values"));
-            }
+            self.count(values.len(), at)?;
             return self.rule(values.iter().map(literal).collect::<Vec<_>>().join(" | "), at);
         }
         for keyword in ["anyOf", "oneOf"] {
             if let Some(schemas) = schema.get(keyword) {
                 only(schema, &[keyword], at)?;
                 let schemas = list(schemas, &below(keyword))?;
+                self.count(schemas.len(), at)?;
                 let each: Result<Vec<_>> = schemas.iter().map(|s| self.visit(s, &below(keyword), depth + 1)).collect();
                 return self.rule(each?.join(" | "), at);
             }
@@ -236,6 +236,14 @@ impl<'a> Converter<'a> {
         }
         self.add(rule.clone(), expression, at)?;
         Ok(rule)
+    }
+
+    fn count(&mut self, n: usize, at: &str) -> Result<()> {
+        self.n_values += n;
+        if self.n_values > MAX_VALUES {
+            return Err(too_large(at, "use fewer values and alternatives"));
+        }
+        Ok(())
     }
 
     /// Gives an expression a name.
