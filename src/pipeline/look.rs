@@ -18,7 +18,7 @@ impl Look {
     pub fn take(guide: &mut Vlm, request: &Request, trace: &mut Trace<'_>) -> std::result::Result<Self, VlmError> {
         let mut prepared = guide.read(&request.messages, &request.pictures)?;
         let all = Kept::all(prepared.prompt.n_visual());
-        guide.check_room(&prepared.prompt, &all, request.n_predict)?;
+        guide.check_room(&prepared.prompt, all.len(), request.n_predict)?;
         trace.encode(guide, &mut prepared, &all, Phase::GuideEncode)?;
         let options = GenerationOptions { observe: true, ..request.generation() };
         let phases = [Phase::GuidePrefill, Phase::GuideDecode];

@@ -187,6 +187,7 @@ impl Pipeline {
         } else {
             let target = &mut self.target;
             let mut prepared = target.read(&request.messages, &request.pictures).map_err(in_target)?;
+            target.check_room(&prepared.prompt, 0, request.n_predict).map_err(in_target)?;
             if guided && request.policy.needs_embeddings(retain) {
                 let all = Kept::all(prepared.prompt.n_visual());
                 trace.encode(target, &mut prepared, &all, Phase::TargetEncode).map_err(in_target)?;
@@ -194,7 +195,7 @@ impl Pipeline {
             source = Source::Target;
             selection = if guided { select(&prepared, look.as_ref())? } else { Selection::of_all(&prepared.prompt) };
             kept = selection.kept.clone();
-            target.check_room(&prepared.prompt, &kept, request.n_predict).map_err(in_target)?;
+            target.check_room(&prepared.prompt, kept.len(), request.n_predict).map_err(in_target)?;
             // Tiles that hold nothing to be read are never encoded.
             trace.encode(target, &mut prepared, &kept, Phase::TargetEncode).map_err(in_target)?;
             tiles = TileReport::of(&prepared.prompt, &selection);

@@ -118,13 +118,13 @@ impl Vlm {
         })
     }
 
-    /// Whether a prompt of which only the `kept` visual tokens are read has room, beside an answer of up to `n_predict`
+    /// Whether a prompt of which only `n_kept` visual tokens are read has room, beside an answer of up to `n_predict`
     /// tokens. Asks nothing of the models, so that no picture is encoded in vain.
     ///
     /// # Errors
     /// [`VlmError::ContextTooSmall`], [`VlmError::PromptTooLong`], [`VlmError::TooFarApart`].
-    pub fn check_room(&self, prompt: &Prompt, kept: &Kept, n_predict: usize) -> Result<(), VlmError> {
-        let n_prompt = prompt.n_tokens() - prompt.n_visual() + kept.len();
+    pub fn check_room(&self, prompt: &Prompt, n_kept: usize, n_predict: usize) -> Result<(), VlmError> {
+        let n_prompt = prompt.n_tokens() - prompt.n_visual() + n_kept;
         fits(self.options.n_ctx, self.model.n_ctx_train(), Extent { n_prompt, n_answer: n_predict, end: prompt.end })
     }
 

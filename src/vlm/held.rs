@@ -41,12 +41,12 @@ impl Held {
         context.forget(self.sequence);
     }
 
-    /// Drops what stands behind the first `n` entries from the cache; all of it where the cache cannot be cut. Returns how
-    /// many entries are left.
-    pub fn cut(&mut self, context: &mut Context, n: usize) -> usize {
+    /// Drops what stands behind the first `n` entries from the cache; all of it where the cache cannot be cut, or has lost what an
+    /// entry at position `next` would see. Returns how many entries are left.
+    pub fn cut(&mut self, context: &mut Context, n: usize, next: i32) -> usize {
         if n < self.entries.len() {
             let from = self.entries[n].1.t;
-            let can_go_on = n > 0 && self.has_window(context, n);
+            let can_go_on = n > 0 && self.has_window(context, n, next);
             if can_go_on && context.truncate(self.sequence, from) {
                 self.entries.truncate(n);
             } else {
@@ -56,10 +56,10 @@ impl Held {
         self.entries.len()
     }
 
-    /// Whether layers with a sliding window still have what comes behind the first `n` entries would see of them.
-    fn has_window(&self, context: &Context, n: usize) -> bool {
+    /// Whether layers with a sliding window still have what entries at the place of number `n`, or at `next`, would see.
+    fn has_window(&self, context: &Context, n: usize, next: i32) -> bool {
         let (Some((_, end)), window) = (self.entries.get(n), context.window()) else { return true };
-        let seen = |(_, position): &&(Item, Position)| position.t > end.t - window;
+        let seen = |(_, position): &&(Item, Position)| position.t > end.t.min(next) - window;
         // Positions may have gaps: what counts is the first entry that would be seen, not the edge of the window.
         let first_seen = self.entries[..n].iter().find(seen);
         window == 0 || first_seen.is_none_or(|(_, position)| position.t >= context.first_position(self.sequence))

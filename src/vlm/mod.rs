@@ -245,6 +245,11 @@ impl Vlm {
         Ok(is_same)
     }
 
+    /// Encodes for itself again, whoever has the same tower.
+    pub fn keep_tower(&mut self) {
+        self.towers = None;
+    }
+
     /// Forgets what the vision tower gave, unless encoder outputs are kept.
     pub fn forget_towers(&mut self) {
         if let Some(towers) = self.towers.as_ref().filter(|_| self.options.encoder_cache_bytes == 0) {

@@ -1,5 +1,7 @@
 use super::plan::{Input, plan};
 use super::*;
+use crate::fixtures::{self, Family, FixturePair};
+use crate::gguf::WeightType;
 use crate::grammar::Grammar;
 use crate::guidance::Kept;
 use crate::llama::Token;
@@ -59,6 +61,56 @@ fn no_device_and_no_layer_are_the_processor() {
     assert_eq!(may(options(Some(&["CUDA0"]), None)), (false, true, false));
     assert_eq!(may(options(Some(&[]), Some(99))), (true, false, false));
     assert_eq!(may(options(Some(&["CUDA0"]), Some(0))), (true, false, false));
+}
+
+/// A tiny target whose layers see 24 tokens, or one that reads pictures without the causal mask as well.
+fn windowed(dir: &Path, family: Family) -> Vlm {
+    let mut shape = family.tiny();
+    shape.text.window = 24;
+    let FixturePair { model, mmproj } = fixtures::write(family, &shape, 1, WeightType::F16, dir).unwrap();
+    let options = VlmOptions {
+        model,
+        mmproj,
+        n_gpu_layers: Some(0),
+        context: ContextOptions { n_threads: Some(1), n_ubatch: 64, ..ContextOptions::default() },
+        encoder_cache_bytes: 1 << 24,
+        ..VlmOptions::default()
+    };
+    Vlm::load(Role::Target, options, |_| {}).unwrap()
+}
+
+#[test]
+fn what_a_window_has_lost_is_read_again() {
+    for family in [Family::Gemma3, Family::Gemma4] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut target = windowed(dir.path(), family);
+        let messages = question(Some("Look at the picture, and say little."), 1, FIRST);
+        let prepared = target.prepare(&messages, &[picture()], |_, _| {}).unwrap();
+        let n_visual = prepared.prompt.n_visual();
+        let mut answer = |kept: &Kept, n_predict, afresh| {
+            let options = GenerationOptions {
+                n_predict,
+                ignore_end: true,
+                n_alternatives: Some(0),
+                afresh,
+                ..GenerationOptions::default()
+            };
+            let generation = target.answer(&prepared, kept, &options, &mut |_, _| {}, &mut |_| {}).unwrap();
+            (generation.n_held, generation.probabilities.iter().map(|p| p.log_probability).collect::<Vec<_>>())
+        };
+        let last = n_visual - 1;
+        for (one, other) in
+            [(vec![last], vec![0]), (vec![0], vec![last]), (vec![0, 1, last], vec![0]), (vec![0], vec![0, 1])]
+        {
+            let [one, other] = [one, other].map(|kept| Kept::from_indices(n_visual, kept).unwrap());
+            // Long enough that the cache of such layers has come round.
+            answer(&one, 300, true);
+            let (n_held, after) = answer(&other, 20, false);
+            let (_, afresh) = answer(&other, 20, true);
+            let far = after.iter().zip(&afresh).map(|(one, other)| (one - other).abs()).fold(0.0, f64::max);
+            assert!(far < 1e-3, "{}: {far} with {n_held} held", family.name());
+        }
+    }
 }
 
 #[test]

@@ -47,8 +47,8 @@ pub async fn respond(app: App, asked: Asked, mut running: Running) -> Result<Res
         }
     }
     let (sender, receiver) = channel(BACKLOG);
-    let stream = Stream { app, asked, sender };
-    tokio::spawn(stream.send_all(before, running, deadline));
+    let stream = Stream { app, asked, sender, deadline };
+    tokio::spawn(stream.send_all(before, running));
     let keep_alive = KeepAlive::new().interval(ping).text("still working");
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(keep_alive).into_response())
 }
@@ -57,6 +57,7 @@ struct Stream {
     app: App,
     asked: Asked,
     sender: Sender<Result<Event, Infallible>>,
+    deadline: Instant,
 }
 
 /// The client has gone.
@@ -64,7 +65,7 @@ struct Gone;
 
 impl Stream {
     /// Until the job ends, the client leaves or the time is over; what was asked of the models is dropped with `running`.
-    async fn send_all(self, before: Vec<JobEvent>, mut running: Running, deadline: Instant) {
+    async fn send_all(self, before: Vec<JobEvent>, mut running: Running) {
         if self.send(&self.asked.chunks.role()).await.is_err() {
             return;
         }
@@ -79,7 +80,7 @@ impl Stream {
             let event = tokio::select! {
                 biased;
                 () = self.sender.closed() => return,
-                event = timeout_at(deadline, next) => event,
+                event = timeout_at(self.deadline, next) => event,
             };
             let sent = match event {
                 Ok(Some(JobEvent::Done(outcome))) => return self.finish(*outcome).await,
@@ -121,7 +122,7 @@ impl Stream {
                 return;
             }
         }
-        self.sender.send(Ok(Event::default().data("[DONE]"))).await.ok();
+        self.pass(Event::default().data("[DONE]")).await.ok();
     }
 
     /// Clients raise an event that holds an error.
@@ -132,6 +133,12 @@ impl Stream {
 
     async fn send(&self, data: &impl Serialize) -> Result<(), Gone> {
         let event = Event::default().json_data(data).map_err(|_| Gone)?;
-        self.sender.send(Ok(event)).await.map_err(|_| Gone)
+        self.pass(event).await
+    }
+
+    /// Who is behind when the time is over is taken for gone: a request holds its place while its pictures are to be explained.
+    async fn pass(&self, event: Event) -> Result<(), Gone> {
+        let sent = timeout_at(self.deadline, self.sender.send(Ok(event))).await;
+        if matches!(sent, Ok(Ok(()))) { Ok(()) } else { Err(Gone) }
     }
 }

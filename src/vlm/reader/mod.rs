@@ -265,7 +265,7 @@ impl Reader {
             match turn.go_on(n) {
                 Ok((n_wrong, is_read)) => {
                     let n_right = held.len() - n_wrong;
-                    if held.cut(context, n_right) != n_right {
+                    if held.cut(context, n_right, i32::MAX) != n_right {
                         let reason = "the cache lost what stands before a wrong guess".to_owned();
                         *failed = Some(LlamaError::Compute { reason }.into());
                     }

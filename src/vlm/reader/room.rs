@@ -116,7 +116,7 @@ pub(super) fn choose(
     let in_place = chosen == best;
     let mut n_held = if in_place && !goes_on { 0 } else { common[best] };
     if in_place {
-        n_held = sequences[best].held.cut(context, n_held);
+        n_held = sequences[best].held.cut(context, n_held, turn.position(n_held));
     } else {
         sequences[chosen].held.clear(context);
     }

@@ -151,7 +151,7 @@ impl Turn {
         self.end
     }
 
-    /// Cells that scoring the answer its own.
+    /// Cells that scoring the answer will need beside its own.
     pub fn reserve(&self) -> usize {
         if self.is_apart() { 0 } else { self.reserve.saturating_add(self.n_answer()) }
     }
@@ -166,6 +166,11 @@ impl Turn {
 
     pub fn has_gaps(&self) -> bool {
         self.has_gaps
+    }
+
+    /// Position of entry number `n` of the prompt.
+    pub fn position(&self, n: usize) -> i32 {
+        self.groups.iter().flat_map(|group| &group.entries).nth(n).map_or(self.end, |entry| entry.position.t)
     }
 
     /// How much of the prompt `held` begins with.

@@ -60,7 +60,7 @@ fn prompts_that_do_not_fit_are_the_clients_fault() {
         let body = about_flat(&long, json!({ "stream": stream }));
         assert_eq!(server.chat(&body).failed(400, "invalid_request_error", "")["param"], "messages");
     }
-    assert_eq!(server.metric("sgl_encoder_cache_misses"), 0.0, "no picture is encoded in vain");
+    assert_eq!(server.metric("sgl_encoder_cache_bytes"), 0.0, "no picture is encoded in vain");
     server.chat(&about_flat(LABEL, json!({}))).ok();
 }
 
