@@ -306,11 +306,13 @@ describe("pictures", () => {
         const page = await open();
         await page.run(() => {
             const open = window.createImageBitmap;
-            window.createImageBitmap = async (...of) => (await new Promise((go) => setTimeout(go, 500)), open(...of));
+            const isAllowed = new Promise((allow) => (window.allow = allow));
+            window.createImageBitmap = async (...of) => (await isAllowed, open(...of));
         });
         await page.choose("#files", [FLAT]);
         await begin(page, QUESTION);
         await page.until(() => document.getElementById("notice").textContent === "Reading the pictures first.");
+        await page.run(() => window.allow());
         await page.until(() => document.querySelector(".answered"));
         const shown = await last(page);
         assert.deepEqual([shown.text, shown.captions.length], [ANSWER, 1]);

@@ -19,15 +19,15 @@ export function setApiKey(key) {
 }
 
 /** The JSON object at `path`. */
-export async function getJson(path) {
-    const response = await send(path, {});
+export async function getJson(path, signal) {
+    const response = await send(path, { signal });
     return parse(await response.text());
 }
 
 /** Whether the models are loaded; fails where no server answers. */
-export async function isReady() {
+export async function isReady(signal) {
     try {
-        await send("health", { cache: "no-store" });
+        await send("health", { cache: "no-store", signal });
         return true;
     } catch (error) {
         if (error.status === 503) return false;

@@ -58,7 +58,7 @@ function shareOf({ total, processed }) {
 
 /** Until the models are loaded. */
 export async function ready(signal) {
-    while (!(await isReady())) await pause(1000, signal);
+    while (!(await isReady(signal))) await pause(1000, signal);
 }
 
 /** Rejects as an aborted fetch does. */

@@ -22,7 +22,7 @@ const chat = new Chat(byId("turns"), {
     unreachable: watch,
     introduce: async (signal) => {
         await ready(signal);
-        await introduce();
+        await introduce(signal);
     },
 });
 const tray = new Tray(byId("tray"), update);
@@ -47,10 +47,11 @@ function say(words, isWrong = false) {
 
 composer.onsubmit = async (event) => {
     event.preventDefault();
-    if (adding.size > 0) {
+    while (adding.size > 0) {
         say("Reading the pictures first.");
-        await Promise.all(adding);
-        if (notice.classList.contains("wrong")) return;
+        const areAllRead = await Promise.all(adding);
+        // What was wrong is told, and the question waits for another word.
+        if (areAllRead.includes(false)) return;
     }
     const text = question.value.trim();
     if (chat.isBusy) return;
@@ -82,7 +83,7 @@ byId("fresh").onclick = () => {
     question.focus();
 };
 
-/** Pictures that are being read; a question about them waits. */
+/** Pictures that are being read, and whether they could be; a question about them waits. */
 const adding = new Set();
 
 function add(files) {
@@ -99,6 +100,7 @@ async function addAll(files) {
     ].filter(Boolean);
     say(wrong.join(" ") || chat.standing, wrong.length > 0);
     question.focus();
+    return wrong.length === 0;
 }
 
 for (const button of document.querySelectorAll(".choose")) button.onclick = () => byId("files").click();
@@ -177,8 +179,8 @@ async function greet() {
 }
 
 /** Asks the server who it is. */
-async function introduce() {
-    const [models, props] = await Promise.all([getJson("v1/models"), getJson("props")]);
+async function introduce(signal) {
+    const [models, props] = await Promise.all([getJson("v1/models", signal), getJson("props", signal)]);
     const [{ id: model, sgl: pair }] = models.data;
     const { guided: isGuided, retain, exit_threshold: threshold } = props.sgl;
     chat.server = { model, isGuided, retain: share(retain), exits: threshold !== null };

@@ -65,6 +65,7 @@ export class Turn {
     /** The answer begins anew after this. */
     waiting(words) {
         this.#streamed = "";
+        if (!this.shown) part(this.root, "text").textContent = "";
         this.#status(words, null);
     }
 
