@@ -65,6 +65,7 @@ pub struct Evaluation {
     families: [Family; 2],
     template: String,
     samples: Vec<Sample>,
+    n_disregarded: usize,
 }
 
 /// Why an evaluation cannot begin.
@@ -94,8 +95,13 @@ impl Evaluation {
         }
         let metric = data.metric;
         let n_all = data.samples.len();
-        let is_labelled = data.samples.iter().any(|sample| sample.gold != Gold::Unknown);
-        let samples = subset::limited(data.samples, *limit, plan.seed);
+        let n_labelled = data.samples.iter().filter(|sample| sample.gold != Gold::Unknown).count();
+        // Scores of both kinds in one mean would be neither.
+        let is_labelled = n_labelled == n_all;
+        let mut samples = subset::limited(data.samples, *limit, plan.seed);
+        if !is_labelled {
+            samples.iter_mut().for_each(|sample| sample.gold = Gold::Unknown);
+        }
         let template = match template {
             Some(template) => prompts::check(template).map(|()| template.clone())?,
             None => prompts::template(benchmark.name, models.family).to_owned(),
@@ -126,7 +132,8 @@ impl Evaluation {
         };
         let header = Header::new(settings, *shard);
         let families = [models.family, models.guide_family];
-        Ok(Self { header, plan, metric, families, template, samples })
+        let n_disregarded = if is_labelled { 0 } else { n_labelled };
+        Ok(Self { header, plan, metric, families, template, samples, n_disregarded })
     }
 
     /// The settings, as the journal begins with them.
@@ -147,6 +154,12 @@ impl Evaluation {
     /// The samples of all shards.
     pub fn samples(&self) -> &[Sample] {
         &self.samples
+    }
+
+    /// Questions of the data whose right answers do not count, since those of others are not known: agreement with the
+    /// unpruned target does.
+    pub fn n_disregarded(&self) -> usize {
+        self.n_disregarded
     }
 
     /// How many of them this shard asks.

@@ -3,10 +3,11 @@
 use super::judge::{Case, Judge, JudgeError};
 use super::record::Record;
 use super::sample::{Gold, Sample};
+use crate::pair::write_atomically;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// One line.
@@ -50,8 +51,11 @@ pub fn judge(
     mut progress: impl FnMut(usize, usize),
 ) -> Result<(), JudgedError> {
     let io = |source| JudgedError::Io { path: path.to_owned(), source };
-    let mut known = read(path, name).map_err(io)?;
+    let (grades, n_bytes) = read(path).map_err(io)?;
+    let mut known = by_answer(grades.into_iter().filter(|grade| grade.judge == name));
     let mut file = OpenOptions::new().append(true).create(true).open(path).map_err(io)?;
+    // What comes next is a line of its own.
+    file.set_len(n_bytes).map_err(io)?;
     let mut wanted: Vec<(usize, String)> = Vec::new();
     for record in records.iter() {
         for answer in open_answers(record) {
@@ -69,10 +73,42 @@ pub fn judge(
         let failed = |source| JudgedError::Judge { sample: sample.id.clone(), source };
         let score = judge.grade(&case).map_err(failed)?;
         let grade = Grade { sample: sample.id.clone(), answer: answer.clone(), judge: name.to_owned(), score };
-        let line = serde_json::to_string(&grade).map_err(|error| io(error.into()))?;
-        writeln!(file, "{line}").map_err(io)?;
+        file.write_all(&line(&grade).map_err(io)?).map_err(io)?;
         known.insert((grade.sample, grade.answer), score);
     }
+    fill(records, &known);
+    Ok(())
+}
+
+/// Fills in the scores of joined records from the grades beside the journals they come from, and writes these beside `out`.
+/// `false`: several judges graded them, and no grade counts.
+///
+/// # Errors
+/// [`JudgedError::Io`].
+pub fn join(records: &mut [Record], journals: &[PathBuf], out: Option<&Path>) -> Result<bool, JudgedError> {
+    let mut grades = Vec::new();
+    for path in journals.iter().map(|journal| path(journal)) {
+        grades.extend(read(&path).map_err(|source| JudgedError::Io { path, source })?.0);
+    }
+    if let Some(path) = out.map(path).filter(|_| !grades.is_empty()) {
+        let lines = grades.iter().map(line).collect::<io::Result<Vec<_>>>().map(|lines| lines.concat());
+        let written = lines.and_then(|lines| write_atomically(&path, &lines));
+        written.map_err(|source| JudgedError::Io { path, source })?;
+    }
+    let is_one = grades.windows(2).all(|pair| pair[0].judge == pair[1].judge);
+    if is_one {
+        fill(records, &by_answer(grades));
+    }
+    Ok(is_one)
+}
+
+type Known = HashMap<(String, String), f64>;
+
+fn by_answer(grades: impl IntoIterator<Item = Grade>) -> Known {
+    grades.into_iter().map(|grade| ((grade.sample, grade.answer), grade.score)).collect()
+}
+
+fn fill(records: &mut [Record], known: &Known) {
     for record in records {
         let grade = |answer: &str| known.get(&(record.sample.clone(), answer.to_owned())).copied();
         for run in &mut record.runs {
@@ -82,7 +118,12 @@ pub fn judge(
             guide.score = guide.score.or_else(|| grade(&guide.answer));
         }
     }
-    Ok(())
+}
+
+fn line(grade: &Grade) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(grade)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 fn open_answers(record: &Record) -> impl Iterator<Item = &str> {
@@ -91,19 +132,70 @@ fn open_answers(record: &Record) -> impl Iterator<Item = &str> {
     runs.chain(guide)
 }
 
-/// Grades of this judge by sample and answer; a line that was cut off does not count.
-fn read(path: &Path, name: &str) -> io::Result<HashMap<(String, String), f64>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashMap::new()),
-        file => file?,
+/// All grades, and how many bytes they take; a last line that was cut off does not count.
+fn read(path: &Path) -> io::Result<(Vec<Grade>, u64)> {
+    let bytes = match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        bytes => bytes?,
     };
-    let mut known = HashMap::new();
-    for line in BufReader::new(file).lines() {
-        if let Ok(grade) = serde_json::from_str::<Grade>(&line?)
-            && grade.judge == name
-        {
-            known.insert((grade.sample, grade.answer), grade.score);
+    let n = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+    let lines = bytes[..n].split(|&byte| byte == b'\n');
+    Ok((lines.filter_map(|line| serde_json::from_slice(line).ok()).collect(), n as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::tests::record;
+    use super::super::record::GuideLook;
+    use super::*;
+
+    fn grade(sample: usize, judge: &str, score: f64) -> Grade {
+        Grade { sample: sample.to_string(), answer: "red".into(), judge: judge.into(), score }
+    }
+
+    fn answered(sample: usize) -> Record {
+        let guide = GuideLook {
+            answer: "red".into(),
+            score: None,
+            confidence: 1.0,
+            consistency: 1.0,
+            encode_ms: 0.0,
+            answer_ms: 0.0,
+            consistency_ms: 0.0,
+        };
+        Record { guide: Some(guide), ..record(sample) }
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_does_not_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.judged.jsonl");
+        assert_eq!(read(&path).unwrap().1, 0);
+        let whole = line(&grade(1, "j", 0.5)).unwrap();
+        for cut in [&b"{\"sample\": \""[..], "{\"sample\": \"\u{e9}".as_bytes().split_last().unwrap().1, b""] {
+            std::fs::write(&path, [&whole, cut].concat()).unwrap();
+            let (grades, n_bytes) = read(&path).unwrap();
+            assert_eq!((grades.len(), n_bytes), (1, whole.len() as u64));
         }
     }
-    Ok(known)
+
+    #[test]
+    fn grades_follow_their_journals() {
+        let dir = tempfile::tempdir().unwrap();
+        let journals = ["a", "b", "none"].map(|name| dir.path().join(format!("{name}.jsonl")));
+        let out = dir.path().join("both.jsonl");
+        let write = |journal: &Path, grade: &Grade| std::fs::write(path(journal), line(grade).unwrap()).unwrap();
+        write(&journals[0], &grade(0, "j", 0.25));
+        write(&journals[1], &grade(1, "j", 1.0));
+        let mut records = [answered(0), answered(1), answered(2)];
+        assert!(join(&mut records, &journals, Some(&out)).unwrap());
+        let scores = records.each_ref().map(|record| record.guide.as_ref().unwrap().score);
+        assert_eq!(scores, [Some(0.25), Some(1.0), None]);
+        assert_eq!(read(&path(&out)).unwrap().0.len(), 2);
+
+        write(&journals[1], &grade(1, "another", 1.0));
+        let mut records = [answered(0)];
+        assert!(!join(&mut records, &journals, None).unwrap());
+        assert_eq!(records[0].guide.as_ref().unwrap().score, None);
+    }
 }

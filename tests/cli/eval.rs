@@ -225,6 +225,18 @@ fn what_cannot_be_measured_is_said_at_once() {
     folder.write("questions.jsonl", b"{\"image\": \"a.png\", \"question\": \"What?\"}\n{nothing\n");
     folder.picture("a.png", 8, 8);
     check(&["--bench", "jsonl", "--data", "."], 3, "questions.jsonl");
+    let own = |lines: &[&str]| {
+        let lines: Vec<String> =
+            lines.iter().map(|more| format!("{{\"image\": \"a.png\", \"question\": \"What?\"{more}}}\n")).collect();
+        folder.write("questions.jsonl", lines.concat().as_bytes());
+        folder.run(&["eval", "--bench", "jsonl", "--data", ".", "--policy", "uniform", "--retain", "25%"])
+    };
+    let choices = r#", "choices": ["red", "blue"], "answer": "blue""#;
+    own(&[r#", "answer": "a""#, choices]).failed(3, "its metric would be `choice`");
+    let letters: Vec<String> = (0..27).map(|n| format!("\"{n}\"")).collect();
+    own(&[&format!(r#", "choices": [{}], "answer": "0""#, letters.join(", "))]).failed(3, "there are 26 letters");
+    let mixed = own(&[r#", "answer": "a""#, ""]).ok();
+    assert!(mixed.stderr.contains("1 questions have right answers and others have none"), "{mixed:?}");
     folder.write("a.png", b"no picture");
     folder.write("questions.jsonl", b"{\"image\": \"a.png\", \"question\": \"What?\", \"answer\": \"a\"}\n");
     check(&["--bench", "jsonl", "--data", "."], 3, "sample ");

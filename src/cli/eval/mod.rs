@@ -17,6 +17,7 @@ use super::args::{EvalArgs, EvalCommand, MergeArgs};
 use super::error::{Exit, Failure};
 use super::output::{Console, json_line, print};
 use sgl::eval::journal::{Journal, JournalError};
+use sgl::eval::judged;
 use sgl::eval::merge::{MergeError, merge};
 use sgl::eval::{EvalError, data};
 use std::path::PathBuf;
@@ -40,10 +41,14 @@ pub fn run(args: &EvalArgs, console: &Console) -> Result<(), Failure> {
 fn join(args: &MergeArgs, console: &Console) -> Result<(), Failure> {
     let read = |path: &PathBuf| Journal::read(path).map(|(header, records)| (path.clone(), header, records));
     let journals = args.journals.iter().map(read).collect::<Result<Vec<_>, _>>().map_err(MergeError::from)?;
-    let (header, records) = merge(journals)?;
+    let (header, mut records) = merge(journals)?;
     if let Some(out) = &args.out {
         Journal::write_whole(out, &header, &records)?;
         console.note(format_args!("{} answers are in {}", records.len(), out.display()));
+    }
+    // Behind the journal, which holds no grades.
+    if !judged::join(&mut records, &args.journals, args.out.as_deref())? {
+        console.note("several judges graded these answers, so no grade counts; --journal with --judge says whose");
     }
     output::write(Measured::merged(header, records), &args.output, console)
 }

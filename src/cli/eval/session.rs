@@ -89,6 +89,13 @@ pub fn measure_if(
     let options = options(args, benchmark, contenders, retains)?;
     let evaluation = Evaluation::prepare(&options, models::facts(&pair, &args.llama)?)?;
     check(&evaluation)?;
+    if evaluation.n_disregarded() > 0 {
+        console.note(format_args!(
+            "{} questions have right answers and others have none, so all answers are compared with the unpruned target's; \
+             leave those out to score these",
+            evaluation.n_disregarded()
+        ));
+    }
     let grader = judging::judge_of(&evaluation, &args.benchmark, console)?;
     let journal = journal(args, evaluation.header());
 

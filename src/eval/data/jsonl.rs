@@ -28,6 +28,8 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
 };
 
 const TITLE: &str = "questions";
+/// Choices have letters from A to Z.
+const MAX_CHOICES: usize = 26;
 
 const LAYOUTS: &[Layout] =
     &[Layout { files: "questions.jsonl, or the only *.jsonl, or NAME.jsonl with --split NAME", from: "one's own" }];
@@ -37,14 +39,24 @@ fn load(dir: &Path, split: Option<&str>) -> Result<Loaded, DataError> {
     let file = if dir.is_file() { dir.to_owned() } else { choose(dir, split)? };
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut pictures = Pictures::below(folder, &["images"]);
-    let mut metric = None;
+    let (mut metric, mut is_declared) = (None, false);
     let mut samples = Vec::new();
     for record in json::lines(&file)? {
+        let looks_like = implied(&record);
         let metric = match (metric, declared(&record)?) {
-            (None, declared) => *metric.insert(declared.unwrap_or_else(|| implied(&record))),
+            (None, declared) => {
+                is_declared = declared.is_some();
+                *metric.insert(declared.unwrap_or(looks_like))
+            }
             (Some(of_file), Some(declared)) if of_file != declared => {
                 return Err(record.problem(format!(
                     "field `metric`: `{declared}`, but the file's first question has `{of_file}`; give a file one metric"
+                )));
+            }
+            (Some(of_file), None) if !is_declared && looks_like != Metric::Exact && looks_like != of_file => {
+                return Err(record.problem(format!(
+                    "its metric would be `{looks_like}`, but that of the file's first question is `{of_file}`; give a file one \
+                     metric, or name it in a field `metric` of the first question"
                 )));
             }
             (Some(of_file), _) => of_file,
@@ -98,6 +110,9 @@ fn question(record: &Record, metric: Metric, pictures: &mut Pictures) -> Result<
     };
     let shown = shown(record, pictures)?;
     let choices = record.texts("choices")?.unwrap_or_default();
+    if choices.len() > MAX_CHOICES {
+        return Err(record.problem(format!("{} choices, and there are {MAX_CHOICES} letters", choices.len())));
+    }
     let answer = if record.has("answers") { "answers" } else { "answer" };
     let gold = match metric {
         Metric::Box if record.has("box") => {
@@ -144,15 +159,16 @@ fn shown(record: &Record, pictures: &Pictures) -> Result<Vec<PictureSource>, Dat
 }
 
 fn picture(record: &Record, text: &str, pictures: &Pictures) -> Result<PictureSource, DataError> {
-    /// How PNG, JPEG, GIF, WebP and TIFF files begin, in base64.
+    /// How PNG, JPEG, GIF, WebP, TIFF and BMP files begin, in base64; the last is so short that a path may begin so, too.
     const BEGINNINGS: [&str; 6] = ["iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "SUkqA", "TU0AK"];
+    let is_bmp = text.starts_with("Qk") && text.len() > 100 && !text.contains('.');
     if let Some(uri) = text.strip_prefix("data:") {
         let data = uri.split_once(";base64,").map(|(_, data)| Arc::from(data.trim()));
         return data
             .map(PictureSource::Base64)
             .ok_or_else(|| record.problem("field `image`: expected `data:image/...;base64,` and base64"));
     }
-    if BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) {
+    if is_bmp || BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) {
         return Ok(PictureSource::Base64(Arc::from(text.trim())));
     }
     pictures.file(record, text)

@@ -82,7 +82,8 @@ impl Pictures {
 }
 
 fn size_of(base64: &str) -> Result<(u32, u32), String> {
-    upright_size(Cursor::new(STANDARD.decode(base64.trim()).map_err(|error| error.to_string())?))
+    let text: Vec<u8> = base64.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    upright_size(Cursor::new(STANDARD.decode(text).map_err(|error| error.to_string())?))
 }
 
 fn upright_size(reader: impl BufRead + Seek) -> Result<(u32, u32), String> {

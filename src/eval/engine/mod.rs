@@ -23,7 +23,7 @@ use crate::geometry::{Expectation, Place};
 use crate::guidance::{Kept, Retain};
 use crate::media::Picture;
 use crate::pipeline::{Pipeline, PipelineError};
-use crate::vlm::{GenerationOptions, Role, VlmError, question};
+use crate::vlm::{GenerationOptions, Role, Vlm, VlmError, question};
 
 /// What is asked of every sample.
 #[derive(Debug, Clone)]
@@ -79,8 +79,11 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Both models should keep encoder outputs: else every question pays for the encoder again.
-    pub fn new(pipeline: Pipeline, plan: Plan) -> Self {
+    /// Both models should keep encoder outputs: else every question pays for the encoder again. Each encodes for itself, also
+    /// where both have the same vision tower: times of the target alone are wanted, too.
+    pub fn new(mut pipeline: Pipeline, plan: Plan) -> Self {
+        pipeline.target_mut().keep_tower();
+        pipeline.guide_mut().into_iter().for_each(Vlm::keep_tower);
         let (times, smaller) = (EncodeTimes::default(), Smaller::default());
         Self { pipeline, plan, expectation: None, times, smaller }
     }

@@ -18,7 +18,6 @@ pub(super) fn rows(settings: &Settings, cases: &Cases<'_>) -> Vec<Row> {
     let unpruned = Contender::Unpruned.to_string();
     let global = Contender::GLOBAL.to_string();
     let baseline = cases.scores_of(&unpruned, 1.0);
-    let baseline_ms = median(cases.records().filter_map(|record| mean_of(record, &unpruned, 1.0, Run::target_ms)));
     let mut rows = Vec::new();
     for (policy, retain) in keys(settings) {
         let scores = match policy.as_str() {
@@ -27,7 +26,12 @@ pub(super) fn rows(settings: &Settings, cases: &Cases<'_>) -> Vec<Row> {
         };
         let known: Vec<f64> = scores.iter().flatten().copied().collect();
         let estimate = stats::accuracy(&known);
-        let total_ms = median(cases.records().filter_map(|record| total_ms(record, &policy, retain)));
+        let times = cases.records().filter_map(|record| {
+            let unpruned = mean_of(record, &unpruned, 1.0, Run::target_ms);
+            Some((total_ms(record, &policy, retain)?, unpruned))
+        });
+        let (totals, baselines): (Vec<f64>, Vec<Option<f64>>) = times.unzip();
+        let (total_ms, baseline_ms) = (stats::median(&totals), median(baselines.into_iter().flatten()));
         let of = |value: fn(&Run) -> f64| {
             cases.records().filter_map(|record| mean_of(record, &policy, retain, value)).collect::<Vec<_>>()
         };
@@ -124,30 +128,40 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     stats::median(&values.collect::<Vec<_>>())
 }
 
-/// What the benchmark's authors report, row by row.
+/// What the benchmark's authors report, row by row; of several draws the mean of what each would be.
 pub(super) fn figures(settings: &Settings, records: &[Record], of: Figures) -> Vec<Figure> {
     let mut figures = Vec::new();
     for (policy, retain) in keys(settings) {
-        let score = |record: &Record| match policy.as_str() {
+        let score = |record: &Record, draw: usize| match policy.as_str() {
             GUIDE => record.guide.as_ref()?.score,
-            policy => mean(runs(record, policy, retain).filter_map(|run| run.score)),
+            policy => runs(record, policy, retain).nth(draw)?.score,
         };
-        let scores: Vec<Scored<'_>> = records
-            .iter()
-            .filter_map(|record| Some((record.kind.as_str(), record.group.as_str(), score(record)?)))
-            .collect();
-        if scores.is_empty() {
-            continue;
+        let of_draw = |draw: usize| -> Vec<Scored<'_>> {
+            let scored = records.iter().map(|record| (record, score(record, draw)));
+            scored.filter_map(|(record, score)| Some((record.kind.as_str(), record.group.as_str(), score?))).collect()
+        };
+        let n_draws = records.iter().map(|record| runs(record, &policy, retain).count()).max().unwrap_or(0).max(1);
+        let mut values: Vec<(String, Vec<f64>)> = Vec::new();
+        for scores in (0..n_draws).map(of_draw).filter(|scores| !scores.is_empty()) {
+            for (name, value) in of(&scores) {
+                match values.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, values)) => values.push(value),
+                    None => values.push((name, vec![value])),
+                }
+            }
         }
-        let named = |(name, value)| Figure { policy: policy.clone(), retain, name, value };
-        figures.extend(of(&scores).into_iter().map(named));
+        let named = |(name, values): (String, Vec<f64>)| {
+            Some(Figure { policy: policy.clone(), retain, name, value: mean(values.into_iter())? })
+        };
+        figures.extend(values.into_iter().filter_map(named));
     }
     figures
 }
 
 /// Rows that are not what they seem.
 pub(super) fn notes(settings: &Settings, records: &[Record]) -> Vec<String> {
-    let mut notes = Vec::new();
+    let independent = "intervals and p values take the questions as independent of each other, also where several are about one picture";
+    let mut notes = vec![independent.to_owned()];
     let contenders = settings.policies.iter().filter_map(|policy| policy.parse().ok());
     for contender in contenders {
         match contender {

@@ -167,3 +167,29 @@ fn a_group_with_a_missing_answer_is_left_out() {
     let summary = summarize(&header, &records, &Options { exit_retain: 0.25, figures: |_| Vec::new() });
     assert_eq!((row(&summary, "none").n, row(&summary, "global").n), (1, 0));
 }
+
+#[test]
+fn figures_of_draws_are_the_mean_of_what_each_would_be() {
+    let right = [[1.0, 0.0], [1.0, 1.0]]; // of the two draws
+    let mut records = [0, 1].map(|index| record(index, 1.0, 0.9, [1.0, 1.0, right[index][0], right[index][1]]));
+    records.iter_mut().for_each(|record| (record.kind, record.group) = ("color".into(), "a".into()));
+    let options = Options { exit_retain: 0.25, figures: crate::eval::figures::of("mme") };
+    let summary = summarize(&settings(), &records, &options);
+    let of = |policy: &str| summary.figures.iter().find(|figure| figure.policy == policy).unwrap().value;
+    // Both right: 200; one of two: 50 + 0.
+    assert_eq!((of("none"), of("random:2")), (200.0, 125.0));
+}
+
+#[test]
+fn costs_compare_equal_questions() {
+    let mut records: Vec<Record> = (0..5).map(|index| record(index, 1.0, 0.9, [1.0; 4])).collect();
+    // Three are quick, and `global` was not run for them.
+    for record in &mut records[2..] {
+        record.runs.retain(|run| run.policy != "global");
+        record.runs[0].prefill_ms = 5.0;
+    }
+    let options = Options { exit_retain: 0.25, figures: crate::eval::figures::of("scenes") };
+    let summary = summarize(&settings(), &records, &options);
+    // 10 + 25 + 5 + 1 of the target and 7 of the guide, over 10 + 85 + 5.
+    assert_eq!(row(&summary, "global").cost, Some(0.48));
+}
