@@ -43,6 +43,8 @@ pub(super) struct Size {
     pub prompt: usize,
     pub visual: usize,
     pub tiles: usize,
+    /// Tiles that had only to be projected.
+    pub projected: usize,
     pub answer: usize,
 }
 
@@ -174,6 +176,7 @@ fn look(guide: &mut Vlm, looked: &mut Option<Prepared>, asked: &Question, export
         prompt: generation.n_prompt,
         visual: prompt.n_visual(),
         tiles: prompt.tiles().len(),
+        projected: 0,
         answer: generation.tokens.len(),
     };
     Ok(Run { times, read })
@@ -189,6 +192,7 @@ fn read(outcome: &Outcome) -> Size {
         prompt: report.prompt_tokens,
         visual: report.visual.kept,
         tiles: report.visual.tiles.needed,
+        projected: report.visual.projected,
         answer: report.generated_tokens,
     }
 }

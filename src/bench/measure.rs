@@ -64,6 +64,9 @@ pub struct Counts {
     pub kept: usize,
     /// Tiles that those lie in.
     pub kept_tiles: usize,
+    /// Those among them that the guide's vision tower, being the target's, had seen.
+    #[serde(default)]
+    pub projected_tiles: usize,
     /// The guided target's answer.
     pub guided_answer: usize,
     /// The prompt of the stock program, if there is one.
@@ -121,21 +124,22 @@ impl Round {
             Variant::Unpruned => {
                 let run = engine.unpruned(asked)?;
                 self.unpruned = run.times;
-                let Size { prompt, visual, tiles, answer } = run.read;
+                let Size { prompt, visual, tiles, answer, .. } = run.read;
                 (counts.target_prompt, counts.target_visual) = (prompt, visual);
                 (counts.target_tiles, counts.target_answer) = (tiles, answer);
             }
             Variant::Guided => {
                 let run = engine.guided(asked)?;
                 self.guided = run.times;
-                let Size { prompt, visual, tiles, answer } = run.read;
-                (counts.read, counts.kept, counts.kept_tiles, counts.guided_answer) = (prompt, visual, tiles, answer);
+                let Size { prompt, visual, tiles, projected, answer } = run.read;
+                (counts.read, counts.kept, counts.guided_answer) = (prompt, visual, answer);
+                (counts.kept_tiles, counts.projected_tiles) = (tiles, projected);
             }
             Variant::GuidePlain => self.guide_plain = engine.guide(asked, false)?.times,
             Variant::GuideExport => {
                 let run = engine.guide(asked, true)?;
                 self.guide_export = run.times;
-                let Size { prompt, visual, tiles, answer } = run.read;
+                let Size { prompt, visual, tiles, answer, .. } = run.read;
                 (counts.guide_prompt, counts.guide_visual) = (prompt, visual);
                 (counts.guide_tiles, counts.guide_answer) = (tiles, answer);
             }

@@ -159,11 +159,10 @@ impl Measurement {
     pub fn new(settings: Settings, build: Build, counts: Counts, rounds: Vec<Round>, memory: Option<Memory>) -> Self {
         let medians = Medians::of(&rounds);
         let exited = rounds.first().is_some_and(Round::exited);
-        let shared_tower = settings.shapes.as_ref().is_some_and(|shapes| shapes.shared_tower);
         let costs = costs(&medians, settings.baseline, &counts);
         Self {
             ratios: Ratios::of(&medians, settings.baseline),
-            ideal_ms: ideal_ms(&pieces(&medians, &counts, shared_tower)),
+            ideal_ms: ideal_ms(&pieces(&medians, &counts)),
             measured_ms: medians.guided.get(TOTAL).unwrap_or_default(),
             break_even: (!exited).then(|| break_even(&costs)),
             tokens_per_second: Speeds::of(&medians, &counts),
@@ -276,8 +275,8 @@ impl Speeds {
     }
 }
 
-/// The pieces of the ideal. A shared tower has encoded the target's tiles already.
-fn pieces(medians: &Medians, counts: &Counts, shared_tower: bool) -> Pieces {
+/// The pieces of the ideal. A shared tower has encoded some of the target's tiles already.
+fn pieces(medians: &Medians, counts: &Counts) -> Pieces {
     let of = |times: &Times, phase| times.phase(phase).unwrap_or_default();
     Pieces {
         guide_encode_ms: of(&medians.guided, Phase::GuideEncode),
@@ -290,7 +289,7 @@ fn pieces(medians: &Medians, counts: &Counts, shared_tower: bool) -> Pieces {
         n_tiles: counts.target_tiles,
         n_prompt: counts.target_prompt,
         n_answer: counts.target_answer,
-        n_kept_tiles: if shared_tower { 0 } else { counts.kept_tiles },
+        n_kept_tiles: counts.kept_tiles.saturating_sub(counts.projected_tiles),
         n_read: counts.read,
         n_written: counts.guided_answer,
     }
@@ -397,6 +396,7 @@ pub(super) mod tests {
             read: 500,
             kept: 300,
             kept_tiles: 3,
+            projected_tiles: 0,
             guided_answer: 32,
             stock_prompt: None,
         };
@@ -436,8 +436,8 @@ pub(super) mod tests {
     fn a_shared_tower_spares_the_targets_tiles() {
         let medians = Medians::from(&round(1.0));
         let counts = Counts { target_tiles: 7, kept_tiles: 3, ..Counts::default() };
-        assert_eq!(pieces(&medians, &counts, true).n_kept_tiles, 0);
-        assert_eq!(pieces(&medians, &counts, false).n_kept_tiles, 3);
+        assert_eq!(pieces(&medians, &counts).n_kept_tiles, 3);
+        assert_eq!(pieces(&medians, &Counts { projected_tiles: 1, ..counts }).n_kept_tiles, 2);
     }
 
     #[test]

@@ -145,6 +145,17 @@ mod tests {
     }
 
     #[test]
+    fn a_tower_that_saw_for_both() {
+        let tiles = TileReport { all: 7, needed: 2, lost: 0.0 };
+        let visual = VisualReport { tiles, encoded: 7, projected: 2, ..report().visual };
+        let timings_ms =
+            Timings { guide_encode: Some(700.0), target_encode: Some(2.0), total: 1000.0, ..report().timings_ms };
+        // (2 + 2 x 700 / 7) x 7 / 2 + 50 x 288 / 96 + 19.5 = 876.5 over 1000
+        let text = summary(&Report { visual, timings_ms, ..report() });
+        assert!(text.contains("0.88x the speed"), "{text}");
+    }
+
+    #[test]
     fn a_guide_that_does_not_pay() {
         let timings_ms = Timings { total: 1000.0, ..report().timings_ms };
         let text = summary(&Report { timings_ms, ..report() });

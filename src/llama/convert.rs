@@ -88,6 +88,8 @@ fn largest(kind: u32) -> f32 {
         sys::GGML_TYPE_BF16 => BRAIN,
         sys::GGML_TYPE_Q8_0 => HALF * 127.0,
         sys::GGML_TYPE_Q4_0 => HALF * 8.0,
+        // The scale of a block's minimum has 16 bits, too.
+        sys::GGML_TYPE_Q4_K => HALF * 63.0,
         _ => f32::MAX,
     }
 }

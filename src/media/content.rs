@@ -86,9 +86,16 @@ fn has_jpeg_end(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether no chunk of a RIFF file is longer than the rest of it.
+/// Whether no chunk of a RIFF file is longer than the rest of it; what follows the file's own length is none of it.
 fn has_riff_chunks(bytes: &[u8]) -> bool {
-    riff_chunks(bytes.get(12..).unwrap_or_default()).all(|(_, data)| data.is_some())
+    riff_chunks(riff_body(bytes)).all(|(_, data)| data.is_some())
+}
+
+/// What stands behind the head of a RIFF file, within the length that it says.
+fn riff_body(bytes: &[u8]) -> &[u8] {
+    let length = bytes.get(4..8).and_then(|length| length.try_into().ok()).map_or(0, u32::from_le_bytes) as usize;
+    let end = length.saturating_add(8).min(bytes.len());
+    bytes.get(12..end).unwrap_or_default()
 }
 
 /// Walks the chunks of a RIFF file: name, and data of an even number of bytes, `None` where there are not as many.
@@ -107,7 +114,7 @@ pub(super) fn check_frames(format: ImageFormat, bytes: &[u8], pixels: u64) -> Re
     if format != ImageFormat::WebP {
         return Ok(());
     }
-    let chunks = riff_chunks(bytes.get(12..).unwrap_or_default());
+    let chunks = riff_chunks(riff_body(bytes));
     let largest = chunks.filter_map(|(name, data)| match name {
         // In a frame of an animation, chunks follow its place, size and duration.
         b"ANMF" => riff_chunks(data?.get(16..)?).filter_map(|(name, data)| lossy_pixels(name, data?)).max(),

@@ -133,6 +133,13 @@ fn jpeg_and_gif_come_close() {
 }
 
 #[test]
+fn what_follows_a_webp_is_none_of_it() {
+    let whole = webp_with_exif(1);
+    let trailed = [&whole, &b"made by a camera, see its page"[..]].concat();
+    assert!(decoded(&trailed) == decoded(&whole));
+}
+
+#[test]
 fn lossy_webp_is_read() {
     let webp =
         b"RIFF\x22\0\0\0WEBPVP8 \x16\0\0\0\x30\x01\0\x9D\x01\x2A\x01\0\x01\0\x0E\xC0\xFE\x25\xA4\0\x03\x70\0\0\0\0";

@@ -118,12 +118,16 @@ pub struct Report {
 
 impl Report {
     /// What the target alone would have taken, in milliseconds: all tiles, all visual tokens, every token of the answer by
-    /// itself. That is a lower bound, since attention grows faster than the prompt. `None` where the target did not run.
+    /// itself. That is a lower bound, since attention grows faster than the prompt. Tiles that the guide's vision tower has seen
+    /// for it would have taken what the guide's take. `None` where the target did not run.
     pub fn unpruned_ms(&self) -> Option<f64> {
         let times = &self.timings_ms;
         let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
         let TileReport { all, needed, .. } = self.visual.tiles;
-        let encode = times.target_encode.unwrap_or(0.0) * share(all, needed);
+        let VisualReport { encoded, projected, .. } = self.visual;
+        let of_guide = encoded.saturating_sub(needed.saturating_sub(projected));
+        let tower = if projected == 0 { 0.0 } else { times.guide_encode.unwrap_or(0.0) / of_guide.max(1) as f64 };
+        let encode = (times.target_encode.unwrap_or(0.0) + tower * projected as f64) * share(all, needed);
         let n_dropped = self.visual.tokens - self.visual.kept;
         let n_guessed = self.draft.map_or(0, |draft| draft.accepted);
         let prefill =
