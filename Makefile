@@ -8,7 +8,7 @@ demo: setup ## the main job on the embedded pair
 	$(CARGO) run --release --locked -- demo
 
 test: setup ## everything that is tested
-	$(CARGO) test --locked
+	$(CARGO) test --locked --workspace
 	LLAMA_ATTN_MASS_NODES=1 $(CARGO) test --locked --lib llama:: # the attention export as devices compute it
 
 CLIENTS := 32

@@ -2,7 +2,7 @@
 # scripts/cuda-toolkit.sh DIR: a CUDA compiler in DIR from the Python package registry, for machines without CUDA's own
 # installer. Prints the variables that point a build at it:
 #
-#     eval "$(scripts/cuda-toolkit.sh ~/cuda)" && cargo build --release --features cuda,cuda-no-vmm,dynamic-link
+#     eval "$(scripts/cuda-toolkit.sh ~/cuda)" && cargo build --release --features cuda,llama-cpp-sys-2/cuda-no-vmm,dynamic-link
 #
 # No driver is needed to compile. About 1 GB on disk; nothing is done where DIR already holds it.
 set -euo pipefail

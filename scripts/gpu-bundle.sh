@@ -59,7 +59,7 @@ done
 source=$libraries/../../source
 mkdir -p "$work/source/ggml/src" "$work/source/tools"
 cp -r "$source"/{CMakeLists.txt,LICENSE,cmake,include,src,vendor} "$work/source"
-cp -r "$source/tools"/{CMakeLists.txt,mtmd} "$work/source/tools"
+cp -r "$source/tools/mtmd" "$work/source/tools"
 cp -r "$source/ggml"/{CMakeLists.txt,cmake,include} "$work/source/ggml"
 find "$source/ggml/src" -mindepth 1 -maxdepth 1 ! -type d -exec cp {} "$work/source/ggml/src" \;
 cp -r "$source"/ggml/src/ggml-{cpu,cuda} "$work/source/ggml/src"

@@ -1,10 +1,12 @@
 //! What rustc links: the libraries that the native build left in one folder, dependents before what they depend on.
 
 use crate::native::Build;
-use crate::{Result, env, feature, io_error, user_env};
+use crate::{Result, env, feature, io_error, parse, user_env};
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 11] = [
     "llama-common",
     "llama-common-base",
     "mtmd",
@@ -14,7 +16,6 @@ const ORDER: [&str; 12] = [
     "ggml-cuda",
     "ggml-metal",
     "ggml-vulkan",
-    "ggml-blas",
     "ggml-cpu",
     "ggml-base",
 ];
@@ -33,24 +34,33 @@ pub fn emit(build: &Build) -> Result<()> {
             println!("cargo::rustc-link-lib={kind}={name}");
         }
     }
-    system_libraries(kind == "static")
+    system_libraries(build, kind == "static")
 }
 
-fn system_libraries(is_static: bool) -> Result<()> {
+fn system_libraries(build: &Build, is_static: bool) -> Result<()> {
     let os = env("CARGO_CFG_TARGET_OS")?;
     let libraries: &[&str] = match os.as_str() {
         "macos" => {
             &["framework=Foundation", "framework=Metal", "framework=MetalKit", "framework=Accelerate", "dylib=c++"]
         }
-        "linux" if feature("openmp") => &["dylib=stdc++", "dylib=gomp"],
         "linux" => &["dylib=stdc++"],
+        "windows" => &["dylib=advapi32"],
         _ => &[],
     };
     for library in libraries {
         println!("cargo::rustc-link-lib={library}");
     }
+    if os == "macos" {
+        clang_runtime();
+    }
     if feature("vulkan") && is_static {
-        println!("cargo::rustc-link-lib=dylib=vulkan");
+        match parse::library(&build.cache()?, "Vulkan_LIBRARY") {
+            Some((name, dir)) => found(name, Some(dir)),
+            None => found("vulkan", None),
+        }
+    }
+    if feature("openmp") && os == "linux" {
+        parse::openmp(&build.cache()?).into_iter().for_each(|(name, dir)| found(name, dir));
     }
     if feature("cuda") && is_static {
         let root = user_env("CUDA_PATH").unwrap_or_else(|| "/usr/local/cuda".into());
@@ -65,4 +75,24 @@ fn system_libraries(is_static: bool) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A shared library that cmake found, and where: SDKs and Homebrew keep theirs where no linker looks.
+fn found(name: &str, dir: Option<&Path>) {
+    if let Some(dir) = dir {
+        println!("cargo::rustc-link-search=native={}", dir.display());
+    }
+    println!("cargo::rustc-link-lib=dylib={name}");
+}
+
+/// What `@available` of Objective-C calls. clang links it by itself, but rustc tells it to link nothing of its own.
+fn clang_runtime() {
+    let output = Command::new("clang").arg("--print-file-name=libclang_rt.osx.a").output();
+    let Ok(path) = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()) else { return };
+    // What clang does not have it prints as a bare name.
+    let path = Path::new(&path);
+    if let Some(dir) = path.parent().filter(|_| path.is_absolute() && path.is_file()) {
+        println!("cargo::rustc-link-search=native={}", dir.display());
+        println!("cargo::rustc-link-lib=clang_rt.osx");
+    }
 }

@@ -6,6 +6,7 @@
 mod bindings;
 mod link;
 mod native;
+mod parse;
 mod patches;
 mod shim;
 mod source;

@@ -2,10 +2,11 @@
 
 use crate::patches::Patch;
 use crate::source::Upstream;
-use crate::{Result, env, feature, io_error, tools, user_env};
+use crate::{Result, env, feature, io_error, parse, tools, user_env};
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// One native build, named by all that decides what comes out of it.
 pub struct Build {
@@ -18,6 +19,11 @@ impl Build {
         let definitions = definitions()?;
         let mut hasher = DefaultHasher::new();
         (&upstream.dir, &definitions, env("TARGET")?, feature("common")).hash(&mut hasher);
+        // cmake drops all definitions where a compiler changes in a folder that it knows.
+        (tools::compiler(false)?, tools::compiler(true)?).hash(&mut hasher);
+        for (backend, name) in [("cuda", "CUDACXX"), ("vulkan", "VULKAN_SDK")] {
+            feature(backend).then(|| user_env(name)).flatten().hash(&mut hasher);
+        }
         patches.iter().for_each(|patch| patch.text.hash(&mut hasher));
         let dir = target_dir()?.join("llama.cpp").join(format!("{:016x}", hasher.finish()));
         Ok(Build { dir, definitions })
@@ -36,6 +42,12 @@ impl Build {
         self.dir.join(if feature("dynamic-link") { "build/bin" } else { "lib" })
     }
 
+    /// What cmake found on this machine.
+    pub fn cache(&self) -> Result<String> {
+        let path = self.dir.join("build/CMakeCache.txt");
+        fs::read_to_string(&path).map_err(|error| io_error("read", &path, error))
+    }
+
     /// Held while the folder is written: cargo may run this script for two profiles at once.
     pub fn lock(&self) -> Result<File> {
         fs::create_dir_all(&self.dir).map_err(|error| io_error("create", &self.dir, error))?;
@@ -52,7 +64,10 @@ impl Build {
         for (name, value) in &self.definitions {
             config.define(name, value);
         }
-        config.define("CMAKE_ARCHIVE_OUTPUT_DIRECTORY", self.dir.join("lib"));
+        // With the configuration's name: generators of many configurations add a folder to the other variables.
+        for (kind, dir) in [("ARCHIVE", "lib"), ("LIBRARY", "build/bin"), ("RUNTIME", "build/bin")] {
+            config.define(format!("CMAKE_{kind}_OUTPUT_DIRECTORY_RELEASE"), self.dir.join(dir));
+        }
         // Relative paths let a compiler cache serve every checkout on the machine.
         config.env("CCACHE_BASEDIR", &self.dir).env("CCACHE_NOHASHDIR", "1");
         config.build();
@@ -92,6 +107,8 @@ fn definitions() -> Result<Vec<(String, String)>> {
         ("LLAMA_OPENSSL", false),
         ("MTMD_VIDEO", false),
         ("GGML_NATIVE", native),
+        // On by default on Apple: it would compute products in another way for other batches, and without our patches.
+        ("GGML_BLAS", false),
         ("GGML_OPENMP", openmp),
         ("GGML_METAL", backends.contains(&"metal")),
         ("GGML_METAL_EMBED_LIBRARY", backends.contains(&"metal")),
@@ -113,12 +130,30 @@ fn definitions() -> Result<Vec<(String, String)>> {
     ] {
         definitions.extend(user_env(name).map(|value| (name.to_owned(), value)));
     }
+    if env("CARGO_CFG_TARGET_OS")? == "macos" && user_env("CMAKE_OSX_DEPLOYMENT_TARGET").is_none() {
+        definitions.extend(deployment_target(cross).map(|version| ("CMAKE_OSX_DEPLOYMENT_TARGET".to_owned(), version)));
+    }
+    // cmake looks for it on the PATH only.
+    let is_named = |name: &&str| user_env(name).is_some();
+    if feature("cuda") && !["CUDACXX", "CMAKE_CUDA_COMPILER"].iter().any(is_named) {
+        let nvcc = tools::nvcc().filter(|nvcc| Path::new(nvcc).is_absolute());
+        definitions.extend(nvcc.map(|nvcc| ("CMAKE_CUDA_COMPILER".to_owned(), nvcc)));
+    }
     if let Some(cache) = tools::compiler_cache() {
         let languages = if feature("cuda") { &["C", "CXX", "CUDA"][..] } else { &["C", "CXX"] };
         definitions
             .extend(languages.iter().map(|language| (format!("CMAKE_{language}_COMPILER_LAUNCHER"), cache.to_owned())));
     }
     Ok(definitions)
+}
+
+/// The oldest macOS to run on: what the user says, else this one. The default is that of the SDK, which may be newer than the
+/// system: such programs end in the loader.
+fn deployment_target(cross: bool) -> Option<String> {
+    user_env("MACOSX_DEPLOYMENT_TARGET").or_else(|| {
+        let version = (!cross).then(|| Command::new("sw_vers").arg("-productVersion").output())?.ok()?;
+        parse::major_minor(&String::from_utf8_lossy(&version.stdout))
+    })
 }
 
 /// cargo's target folder: `OUT_DIR` is `<target>[/<triple>]/<profile>/build/<package>/out`.

@@ -7,6 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// What the build reads of llama.cpp. A checkout has more, such as models and folders of builds.
+const PARTS: [&str; 9] =
+    ["CMakeLists.txt", "LICENSE", "cmake", "common", "ggml", "include", "src", "tools/mtmd", "vendor"];
+
 /// An unpatched llama.cpp tree; it is only ever read.
 pub struct Upstream {
     /// The folder with llama.cpp's `CMakeLists.txt`.
@@ -19,13 +23,20 @@ pub struct Upstream {
 pub fn locate(upstream_manifest_dir: &Path) -> Result<Upstream> {
     if let Some(dir) = user_env("LLAMA_CPP_DIR") {
         let dir = PathBuf::from(dir);
+        if dir.is_relative() {
+            return Err(format!(
+                "LLAMA_CPP_DIR={} is relative, and cargo runs this in a folder of its own; use an absolute path",
+                dir.display()
+            ));
+        }
         if !dir.join("include/llama.h").is_file() {
             return Err(format!(
                 "LLAMA_CPP_DIR={} has no include/llama.h; point it at a llama.cpp checkout",
                 dir.display()
             ));
         }
-        println!("cargo::rerun-if-changed={}", dir.display());
+        let parts = PARTS.iter().map(|part| dir.join(part)).filter(|part| part.exists());
+        parts.for_each(|part| println!("cargo::rerun-if-changed={}", part.display()));
         return Ok(Upstream { dir, package_dir: None });
     }
     for file in ["Cargo.toml", "Cargo.lock"] {
@@ -64,7 +75,14 @@ fn metadata(manifest: &Path, offline: bool) -> Result<serde_json::Value> {
 /// the native build recompiles only what changed.
 pub fn sync(upstream: &Upstream, patches: &[Patch], target: &Path) -> Result<()> {
     let mut files = BTreeSet::new();
-    list(&upstream.dir, Path::new(""), &mut files)?;
+    for part in PARTS.map(Path::new) {
+        let path = upstream.dir.join(part);
+        if path.is_dir() {
+            list(&upstream.dir, part, &mut files)?;
+        } else if path.exists() {
+            files.insert(part.to_path_buf());
+        }
+    }
     let mut present = BTreeSet::new();
     if target.is_dir() {
         list(target, Path::new(""), &mut present)?;

@@ -1,6 +1,7 @@
 //! The programs the native build needs, and what to install when one is missing.
 
-use crate::{Result, feature};
+use crate::{Result, feature, user_env};
+use std::path::PathBuf;
 use std::process::Command;
 
 struct Tool {
@@ -38,9 +39,16 @@ const NVCC: Tool = Tool {
     macos: "not available; build without the feature `cuda`",
 };
 
+const GLSLC: Tool = Tool {
+    name: "glslc (the compiler of Vulkan's shaders)",
+    debian: "sudo apt install libvulkan-dev glslc spirv-headers",
+    fedora: "sudo dnf install vulkan-loader-devel vulkan-headers glslc spirv-headers-devel",
+    macos: "brew install vulkan-loader vulkan-headers shaderc spirv-headers molten-vk  (or LunarG's SDK, with VULKAN_SDK set)",
+};
+
 /// Fails with installation hints at the first tool that is missing.
 pub fn check() -> Result<()> {
-    if !runs(Command::new(crate::user_env("CMAKE").unwrap_or_else(|| "cmake".into()))) {
+    if !runs(Command::new(user_env("CMAKE").unwrap_or_else(|| "cmake".into()))) {
         return Err(CMAKE.missing(""));
     }
     match cc::Build::new().cpp(true).try_get_compiler() {
@@ -55,15 +63,30 @@ pub fn check() -> Result<()> {
             LIBCLANG.missing(&format!(" ({reason})"))
         ));
     }
-    let has_nvcc = || {
-        let toolkit = crate::user_env("CUDA_PATH").map(|dir| format!("{dir}/bin/nvcc"));
-        let named = crate::user_env("CUDACXX").or(toolkit).into_iter();
-        named.chain(["nvcc".into(), "/usr/local/cuda/bin/nvcc".into()]).any(|nvcc| runs(Command::new(nvcc)))
-    };
-    if feature("cuda") && !has_nvcc() {
+    if feature("cuda") && nvcc().is_none() {
         return Err(NVCC.missing(""));
     }
+    let has_glslc = || {
+        let named = user_env("VULKAN_SDK").map(|dir| format!("{dir}/bin/glslc")).into_iter();
+        named.chain(["glslc".into()]).any(|glslc| runs(Command::new(glslc)))
+    };
+    if feature("vulkan") && !has_glslc() {
+        return Err(GLSLC.missing(""));
+    }
     Ok(())
+}
+
+/// The path of the C or C++ compiler, as cmake is told it.
+pub fn compiler(cpp: bool) -> Result<PathBuf> {
+    let compiler = cc::Build::new().cpp(cpp).try_get_compiler();
+    Ok(compiler.map_err(|error| COMPILER.missing(&format!(" ({error})")))?.path().to_path_buf())
+}
+
+/// The CUDA compiler: one that is named, or the first that answers.
+pub fn nvcc() -> Option<String> {
+    let toolkit = user_env("CUDA_PATH").map(|dir| format!("{dir}/bin/nvcc"));
+    let named = user_env("CUDACXX").or_else(|| user_env("CMAKE_CUDA_COMPILER")).or(toolkit).into_iter();
+    named.chain(["nvcc".into(), "/usr/local/cuda/bin/nvcc".into()]).find(|nvcc| runs(Command::new(nvcc)))
 }
 
 /// A compiler cache on the PATH, if there is one.

@@ -16,3 +16,8 @@ include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
 
 /// Folder of loadable ggml backends; always `None`, since backends are linked in.
 pub const BACKENDS_DIR: Option<&str> = None;
+
+/// Of the build script, which cargo does not test.
+#[cfg(test)]
+#[path = "../build/parse.rs"]
+mod parse;
