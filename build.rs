@@ -7,10 +7,18 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
 
+/// Without the patches nothing of `sgl::llama` compiles, in ways that say nothing of the reason.
+const UNPATCHED: &str = r#"llama-cpp-sys-2 is the one of the registry, without the patches that sgl needs.
+Cargo reads `[patch]` in the manifest of the workspace that is built only; add to that one:
+
+    [patch.crates-io]
+    llama-cpp-sys-2 = { git = "<sgl's repository>" }    # or { path = "<sgl's folder>/vendor/llama-cpp-sys-2" }
+"#;
+
 fn main() {
     // From the build script of vendor/llama-cpp-sys-2.
     for fact in ["VERSION", "PATCHES", "BACKENDS"] {
-        let value = env::var(format!("DEP_LLAMA_{fact}")).unwrap_or_else(|_| "unknown".to_owned());
+        let value = env::var(format!("DEP_LLAMA_{fact}")).unwrap_or_else(|_| panic!("{UNPATCHED}"));
         println!("cargo::rustc-env=SGL_LLAMA_{fact}={value}");
     }
     if env::var_os("CARGO_FEATURE_DYNAMIC_LINK").is_some()

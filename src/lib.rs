@@ -6,6 +6,14 @@
 //!
 //! [`pipeline::Pipeline`] is the whole of it; [`vlm::Vlm`] one model; [`guidance`] the algorithm; [`engine::Engine`] many
 //! requests on one pair.
+//!
+//! It needs its own `llama-cpp-sys-2`, and cargo reads `[patch]` only in the manifest of the workspace that is built. Who depends on
+//! this crate says so there:
+//!
+//! ```toml
+//! [patch.crates-io]
+//! llama-cpp-sys-2 = { path = "sgl/vendor/llama-cpp-sys-2" } # or { git = "..." }, the repository that sgl-vlm comes from
+//! ```
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
