@@ -102,16 +102,19 @@ pub fn write_atomically_with<T, E: From<io::Error>>(
     make: impl FnOnce(&mut fs::File) -> Result<T, E>,
 ) -> Result<T, E> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let write = || {
-        let mut file = fs::File::create_new(&part)?;
-        let made = make(&mut file)?;
-        file.sync_all()?;
-        fs::rename(&part, path)?;
-        Ok(made)
-    };
-    write().inspect_err(|_| drop(fs::remove_file(&part)))
+    name.push(".");
+    // No other writer has its name, also not one that was killed, or one in another container.
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&name).suffix(".part");
+    // As of any other new file: what the umask leaves of it.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut part = builder.tempfile_in(dir)?;
+    let made = make(part.as_file_mut())?;
+    part.as_file().sync_all()?;
+    part.persist(path).map_err(|error| error.error)?;
+    Ok(made)
 }
 
 /// Folders for what can be made again, the first that can be written being the one: `SGL_CACHE`, or the user's cache folder and
@@ -130,4 +133,70 @@ pub fn cache_dirs() -> Vec<PathBuf> {
             .or(home.map(|home| home.join(".cache")))
     };
     user_cache.into_iter().chain([std::env::temp_dir()]).map(|dir| dir.join("sgl")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(dir).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_another_writer_left_neither_hinders_nor_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.gguf");
+        let stale = format!("model.gguf.{}.part", std::process::id());
+        fs::write(dir.path().join(&stale), "half").unwrap();
+        write_atomically(&path, b"first").unwrap();
+        write_atomically(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(names(dir.path()), ["model.gguf", &stale]);
+    }
+
+    #[test]
+    fn two_writers_at_once_do_not_meet() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.gguf");
+        write_atomically_with(&path, |outer| {
+            outer.write_all(b"outer")?;
+            write_atomically(&path, b"inner")?;
+            assert_eq!(fs::read(&path)?, b"inner");
+            Ok::<_, io::Error>(())
+        })
+        .unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"outer");
+        assert_eq!(names(dir.path()), ["model.gguf"]);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.gguf");
+        write_atomically(&path, b"whole").unwrap();
+        let failed = write_atomically_with(&path, |file| {
+            file.write_all(b"half")?;
+            Err::<(), _>(io::Error::other("full"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "full");
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(names(dir.path()), ["model.gguf"]);
+        assert!(write_atomically(&dir.path().join("missing/model.gguf"), b"").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_may_read_what_they_may_read_of_any_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let [ours, plain] = ["ours", "plain"].map(|name| dir.path().join(name));
+        write_atomically(&ours, b"").unwrap();
+        fs::write(&plain, b"").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
 }
