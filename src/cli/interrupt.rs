@@ -1,6 +1,7 @@
 //! Ctrl-C: the first stops the computation at the next opportunity, the second stops the program.
 
 use super::error::Exit;
+use sgl::llama::end_process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,7 +19,7 @@ impl Interrupt {
         let is_set = interrupt.is_set.clone();
         let handler = move || {
             if is_set.swap(true, Ordering::Relaxed) {
-                std::process::exit(Exit::Interrupted as i32);
+                end_process(Exit::Interrupted as u8);
             }
             cancel.store(true, Ordering::Relaxed);
         };

@@ -5,9 +5,12 @@ use llama_cpp_2::{LlamaBackendDeviceType, list_llama_ggml_backend_devices};
 use llama_cpp_sys_2 as sys;
 use serde::Serialize;
 use std::cell::RefCell;
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::io::{self, Write};
 use std::ptr;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
 
 /// A compute device of this build, as `-dev` names it.
 #[derive(Debug, Clone, Serialize)]
@@ -46,6 +49,25 @@ pub fn devices() -> Vec<Device> {
         index: device.index,
     };
     devices.map(device).collect()
+}
+
+/// Ends the process at once, whatever its threads do. `std::process::exit` would run the destructors of C++, and ggml's Metal backend
+/// ends the process in another way there when models are still loaded.
+pub fn end_process(code: u8) -> ! {
+    // Whoever writes to a full pipe may hold standard output for ever. Standard error keeps nothing back.
+    let (flushed, is_flushed) = mpsc::channel();
+    let flush = move || {
+        io::stdout().flush().ok();
+        flushed.send(()).ok();
+    };
+    if thread::Builder::new().spawn(flush).is_ok() {
+        is_flushed.recv_timeout(Duration::from_millis(200)).ok();
+    }
+    unsafe extern "C" {
+        fn _exit(code: c_int) -> !;
+    }
+    // SAFETY: a function of every system's C library that reads nothing of the program.
+    unsafe { _exit(code.into()) }
 }
 
 /// The initialized backend, for `llama-cpp-2`.

@@ -26,7 +26,7 @@ mod vision;
 mod tests;
 
 pub use attention::LayerMass;
-pub use backend::{Device, Memory, devices};
+pub use backend::{Device, Memory, devices, end_process};
 pub use batch::{Batch, Position};
 pub use chunk::{Chunk, Chunks, ImageChunk};
 pub use context::{CacheType, Context, ContextOptions, FlashAttention};

@@ -1,6 +1,7 @@
 //! What ends a server.
 
 use crate::cli::error::Exit;
+use sgl::llama::end_process;
 use std::io::Read;
 use std::thread;
 use tokio::sync::oneshot;
@@ -10,7 +11,7 @@ pub async fn told_to_end() {
     signal().await;
     tokio::spawn(async {
         signal().await;
-        std::process::exit(Exit::Interrupted as i32);
+        end_process(Exit::Interrupted as u8);
     });
 }
 
