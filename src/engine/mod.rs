@@ -87,13 +87,16 @@ impl Engine {
         let mut pipeline = processor.run(|| Pipeline::load(guide, target, progress))?;
         let facts = PairFacts::of(&mut pipeline)?;
         let shared = Arc::new(Shared::new(options.max_queued));
-        let work = |pipeline| {
-            let shared = shared.clone();
-            thread::spawn(move || worker::work(&shared, pipeline))
-        };
         let n_parallel = options.n_parallel.clamp(1, MAX_PARALLEL);
-        let workers = pipeline.share(n_parallel, &processor).into_iter().map(work).collect();
-        Ok(Self { facts, workers: Mutex::new(workers), shared })
+        // Complete before its workers: where one cannot begin, dropping it ends the others.
+        let mut engine = Self { facts, workers: Mutex::default(), shared };
+        for pipeline in pipeline.share(n_parallel, &processor)? {
+            let shared = engine.shared.clone();
+            let worker = thread::Builder::new().spawn(move || worker::work(&shared, pipeline));
+            let workers = engine.workers.get_mut().unwrap_or_else(PoisonError::into_inner);
+            workers.push(worker.map_err(PipelineError::Threads)?);
+        }
+        Ok(engine)
     }
 
     /// Queues a job.

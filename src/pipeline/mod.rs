@@ -113,13 +113,16 @@ impl Pipeline {
 
     /// Makes `n` pipelines of it, to run as many requests at once on as many threads. They share models, contexts and caches; each
     /// has a cancel flag of its own. What runs on the processor runs on that thread.
-    pub(crate) fn share(self, n: usize, processor: &Processor) -> Vec<Self> {
+    ///
+    /// # Errors
+    /// [`PipelineError::Threads`].
+    pub(crate) fn share(self, n: usize, processor: &Processor) -> Result<Vec<Self>> {
         let cancels: Vec<Arc<AtomicBool>> = (0..n).map(|_| Arc::default()).collect();
-        let share = |vlm: Vlm| vlm.share(&cancels, processor);
-        let mut guides = self.guide.map(share).unwrap_or_default().into_iter();
+        let share = |vlm: Vlm| vlm.share(&cancels, processor).map_err(PipelineError::Threads);
+        let mut guides = self.guide.map(share).transpose()?.unwrap_or_default().into_iter();
         let pipeline =
             |(target, cancel): (Vlm, &Arc<AtomicBool>)| Self { guide: guides.next(), target, cancel: cancel.clone() };
-        share(self.target).into_iter().zip(&cancels).map(pipeline).collect()
+        Ok(share(self.target)?.into_iter().zip(&cancels).map(pipeline).collect())
     }
 
     /// The flag that stops the running request from another thread; cleared when the next one starts.

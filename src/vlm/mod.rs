@@ -34,6 +34,7 @@ use crate::gguf::{self, GgufError};
 use crate::guidance::GuidanceError;
 use crate::llama::{ContextOptions, ImageTokens, LlamaError, Memory, Model, ModelOptions, Vision, VisionOptions};
 use parking_lot::Mutex;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -204,12 +205,15 @@ impl Vlm {
     /// [`MAX_PARALLEL`], and no more than half of a physical batch. What was read before is forgotten.
     ///
     /// Each handle is stopped by its flag of `cancels`, `n` in number. A model that runs on the processor computes on its thread.
-    pub(crate) fn share(self, cancels: &[Arc<AtomicBool>], processor: &Processor) -> Vec<Self> {
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub(crate) fn share(self, cancels: &[Arc<AtomicBool>], processor: &Processor) -> io::Result<Vec<Self>> {
         let processor = Self::is_on_processor(&self.options).then(|| processor.clone());
         if let Some(processor) = &processor {
             let _ = self.encoder.processor.set(processor.clone()); // set once, since it is shared once
         }
-        let desk = self.desk.share(cancels.len(), processor);
+        let desk = self.desk.share(cancels.len(), processor)?;
         let handle = |cancel: &Arc<AtomicBool>| {
             Some(Self {
                 model: self.model.clone(),
@@ -221,7 +225,7 @@ impl Vlm {
                 towers: self.towers.clone(),
             })
         };
-        cancels.iter().filter_map(handle).collect()
+        Ok(cancels.iter().filter_map(handle).collect())
     }
 
     /// Lets two models whose projector files hold the same vision tower encode each picture once, and project it twice.

@@ -6,6 +6,7 @@ use crate::vlm::VlmError;
 use crate::vlm::processor::Processor;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -73,18 +74,21 @@ impl Desk {
     }
 
     /// Gives the reader a thread, where it takes `n` turns at once, those of `n` desks or more.
-    pub fn share(self, n: usize, processor: Option<Processor>) -> Self {
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn share(self, n: usize, processor: Option<Processor>) -> io::Result<Self> {
         let mut reader = match self {
             Self::Own(reader) => reader,
-            Self::Shared(_) => return self,
+            Self::Shared(_) => return Ok(self),
         };
         reader.set_parallel(n);
         reader.set_processor(processor);
         let (to_reader, messages) = mpsc::channel();
         let memory = Arc::new(Mutex::new(reader.memory()));
         let handle = Handle { to_reader, memory: memory.clone() };
-        thread::spawn(move || work(*reader, &messages, &memory));
-        Self::Shared(handle)
+        thread::Builder::new().spawn(move || work(*reader, &messages, &memory))?;
+        Ok(Self::Shared(handle))
     }
 
     /// Another user of a shared reader; `None` where it is not shared.
