@@ -86,16 +86,17 @@ fn has_jpeg_end(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether no chunk of a RIFF file is longer than the rest of it; what follows the file's own length is none of it.
-fn has_riff_chunks(bytes: &[u8]) -> bool {
-    riff_chunks(riff_body(bytes)).all(|(_, data)| data.is_some())
+/// The file without what follows a WebP behind the length that it says, so that checks and decoder see the same: its decoder looks
+/// for chunks a little further.
+pub(super) fn without_trailer(format: ImageFormat, bytes: &[u8]) -> &[u8] {
+    let length = bytes.get(4..8).and_then(|length| length.try_into().ok()).map(u32::from_le_bytes);
+    let end = length.filter(|&length| format == ImageFormat::WebP && length >= 12).map(|length| length as usize + 8);
+    end.and_then(|end| bytes.get(..end)).unwrap_or(bytes)
 }
 
-/// What stands behind the head of a RIFF file, within the length that it says.
-fn riff_body(bytes: &[u8]) -> &[u8] {
-    let length = bytes.get(4..8).and_then(|length| length.try_into().ok()).map_or(0, u32::from_le_bytes) as usize;
-    let end = length.saturating_add(8).min(bytes.len());
-    bytes.get(12..end).unwrap_or_default()
+/// Whether no chunk of a RIFF file is longer than the rest of it.
+fn has_riff_chunks(bytes: &[u8]) -> bool {
+    riff_chunks(bytes.get(12..).unwrap_or_default()).all(|(_, data)| data.is_some())
 }
 
 /// Walks the chunks of a RIFF file: name, and data of an even number of bytes, `None` where there are not as many.
@@ -114,7 +115,7 @@ pub(super) fn check_frames(format: ImageFormat, bytes: &[u8], pixels: u64) -> Re
     if format != ImageFormat::WebP {
         return Ok(());
     }
-    let chunks = riff_chunks(riff_body(bytes));
+    let chunks = riff_chunks(bytes.get(12..).unwrap_or_default());
     let largest = chunks.filter_map(|(name, data)| match name {
         // In a frame of an animation, chunks follow its place, size and duration.
         b"ANMF" => riff_chunks(data?.get(16..)?).filter_map(|(name, data)| lossy_pixels(name, data?)).max(),

@@ -90,6 +90,7 @@ impl Picture {
             return Err(MediaError::TooManyBytes { max_bytes });
         }
         let format = content::format_of(bytes)?;
+        let bytes = content::without_trailer(format, bytes);
         content::check_lists(format, bytes)?;
         let refused = |error| error::refused(format, error);
 
