@@ -5,7 +5,7 @@ use super::record::Record;
 use super::sample::{Gold, Sample};
 use crate::pair::write_atomically;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -51,11 +51,13 @@ pub fn judge(
     mut progress: impl FnMut(usize, usize),
 ) -> Result<(), JudgedError> {
     let io = |source| JudgedError::Io { path: path.to_owned(), source };
-    let (grades, n_bytes) = read(path).map_err(io)?;
+    let (grades, is_whole) = read(path).map_err(io)?;
     let mut known = by_answer(grades.into_iter().filter(|grade| grade.judge == name));
     let mut file = OpenOptions::new().append(true).create(true).open(path).map_err(io)?;
-    // What comes next is a line of its own.
-    file.set_len(n_bytes).map_err(io)?;
+    // What comes next is a line of its own; nothing is cut off, since others may be writing, too.
+    if !is_whole {
+        file.write_all(b"\n").map_err(io)?;
+    }
     let mut wanted: Vec<(usize, String)> = Vec::new();
     for record in records.iter() {
         for answer in open_answers(record) {
@@ -87,9 +89,14 @@ pub fn judge(
 /// [`JudgedError::Io`].
 pub fn join(records: &mut [Record], journals: &[PathBuf], out: Option<&Path>) -> Result<bool, JudgedError> {
     let mut grades = Vec::new();
-    for path in journals.iter().map(|journal| path(journal)) {
+    // What was graded under the joined journal's name stays.
+    for path in journals.iter().map(PathBuf::as_path).chain(out).map(path) {
         grades.extend(read(&path).map_err(|source| JudgedError::Io { path, source })?.0);
     }
+    let mut seen = HashSet::new();
+    grades.retain(|Grade { sample, answer, judge, .. }: &Grade| {
+        seen.insert((sample.clone(), answer.clone(), judge.clone()))
+    });
     if let Some(path) = out.map(path).filter(|_| !grades.is_empty()) {
         let lines = grades.iter().map(line).collect::<io::Result<Vec<_>>>().map(|lines| lines.concat());
         let written = lines.and_then(|lines| write_atomically(&path, &lines));
@@ -132,15 +139,15 @@ fn open_answers(record: &Record) -> impl Iterator<Item = &str> {
     runs.chain(guide)
 }
 
-/// All grades, and how many bytes they take; a last line that was cut off does not count.
-fn read(path: &Path) -> io::Result<(Vec<Grade>, u64)> {
+/// All grades, and whether the last line is whole; lines that were cut off do not count.
+fn read(path: &Path) -> io::Result<(Vec<Grade>, bool)> {
     let bytes = match std::fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         bytes => bytes?,
     };
-    let n = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
-    let lines = bytes[..n].split(|&byte| byte == b'\n');
-    Ok((lines.filter_map(|line| serde_json::from_slice(line).ok()).collect(), n as u64))
+    let lines = bytes.split(|&byte| byte == b'\n');
+    let grades = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    Ok((grades, bytes.last().is_none_or(|&byte| byte == b'\n')))
 }
 
 #[cfg(test)]
@@ -170,12 +177,12 @@ mod tests {
     fn a_line_that_was_cut_off_does_not_count() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.judged.jsonl");
-        assert_eq!(read(&path).unwrap().1, 0);
+        assert!(read(&path).unwrap().1);
         let whole = line(&grade(1, "j", 0.5)).unwrap();
         for cut in [&b"{\"sample\": \""[..], "{\"sample\": \"\u{e9}".as_bytes().split_last().unwrap().1, b""] {
             std::fs::write(&path, [&whole, cut].concat()).unwrap();
-            let (grades, n_bytes) = read(&path).unwrap();
-            assert_eq!((grades.len(), n_bytes), (1, whole.len() as u64));
+            let (grades, is_whole) = read(&path).unwrap();
+            assert_eq!((grades.len(), is_whole), (1, cut.is_empty()));
         }
     }
 
@@ -192,6 +199,12 @@ mod tests {
         let scores = records.each_ref().map(|record| record.guide.as_ref().unwrap().score);
         assert_eq!(scores, [Some(0.25), Some(1.0), None]);
         assert_eq!(read(&path(&out)).unwrap().0.len(), 2);
+        // Graded under the joined name, and joined again.
+        let more = [line(&grade(0, "j", 0.25)).unwrap(), line(&grade(2, "j", 0.5)).unwrap()].concat();
+        std::fs::write(path(&out), more).unwrap();
+        assert!(join(&mut records, &journals, Some(&out)).unwrap());
+        assert_eq!(records[2].guide.as_ref().unwrap().score, Some(0.5));
+        assert_eq!(read(&path(&out)).unwrap().0.len(), 3);
 
         write(&journals[1], &grade(1, "another", 1.0));
         let mut records = [answered(0)];
