@@ -83,7 +83,7 @@ fn speed(report: &Report) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sgl::pipeline::{GuideReport, ModelNames, PictureReport, VisualReport};
+    use sgl::pipeline::{Encodings, GuideReport, ModelNames, PictureReport, VisualReport};
     use sgl::vlm::{DraftReport, Finish};
 
     fn report() -> Report {
@@ -111,6 +111,7 @@ mod tests {
                 encoded: 2,
                 reused: 0,
                 projected: 0,
+                target: Encodings { encoded: 1, ..Encodings::default() },
                 kept_indices: (0..64).collect(),
             },
             guide: Some(GuideReport { answer: "8".into(), tokens: 2, held_tokens: 0 }),
@@ -137,7 +138,8 @@ mod tests {
     fn tiles_and_drafts() {
         let tiles = TileReport { all: 7, needed: 3, lost: 0.01 };
         let draft = Some(DraftReport { offered: 8, accepted: 1 });
-        let visual = VisualReport { tiles, ..report().visual };
+        let target = Encodings { encoded: 3, ..Encodings::default() };
+        let visual = VisualReport { tiles, target, ..report().visual };
         let text = summary(&Report { visual, draft, held_tokens: 20, ..report() });
         assert!(text.contains("read 64/256 visual tokens in 3/7 tiles; 1 of 8 drafted tokens right;"), "{text}");
         // 100 x 7 / 3 + 50 x 288 / 76 + 19.5 x 2 / 1 = 461.8 over 200
@@ -147,7 +149,8 @@ mod tests {
     #[test]
     fn a_tower_that_saw_for_both() {
         let tiles = TileReport { all: 7, needed: 2, lost: 0.0 };
-        let visual = VisualReport { tiles, encoded: 7, projected: 2, ..report().visual };
+        let target = Encodings { projected: 2, ..Encodings::default() };
+        let visual = VisualReport { tiles, encoded: 7, projected: 2, target, ..report().visual };
         let timings_ms =
             Timings { guide_encode: Some(700.0), target_encode: Some(2.0), total: 1000.0, ..report().timings_ms };
         // (2 + 2 x 700 / 7) x 7 / 2 + 50 x 288 / 96 + 19.5 = 876.5 over 1000

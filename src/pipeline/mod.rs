@@ -11,7 +11,7 @@ mod request;
 mod selection;
 mod trace;
 
-pub use report::{GuideReport, ModelNames, PictureReport, Report, Source, TileReport, VisualReport};
+pub use report::{Encodings, GuideReport, ModelNames, PictureReport, Report, Source, TileReport, VisualReport};
 pub use request::{
     DEFAULT_CONSISTENCY_RETAIN, DEFAULT_EXIT_THRESHOLD, DEFAULT_RETAIN, DEFAULT_TILES, ExitOptions, Request,
 };
@@ -162,7 +162,8 @@ impl Pipeline {
         request.check()?;
         self.target.forget_towers();
         let start = Instant::now();
-        let mut trace = Trace { timings: Timings::default(), n_encoded: 0, n_reused: 0, n_projected: 0, on_event };
+        let mut trace =
+            Trace { timings: Timings::default(), guide: Encodings::default(), target: Encodings::default(), on_event };
         let retain = request.retain.unwrap_or(Retain::Share(1.0));
         let needed = request.always_guide || request.exit.is_some() || request.policy.needs_attention(retain);
         let guide = self.guide.as_mut().filter(|_| !request.pictures.is_empty());
@@ -190,8 +191,8 @@ impl Pipeline {
         } else {
             let target = &mut self.target;
             let mut prepared = target.read(&request.messages, &request.pictures).map_err(in_target)?;
-            target.check_room(&prepared.prompt, 0, request.n_predict).map_err(in_target)?;
             if guided && request.policy.needs_embeddings(retain) {
+                target.check_room(&prepared.prompt, 0, request.n_predict).map_err(in_target)?;
                 let all = Kept::all(prepared.prompt.n_visual());
                 trace.encode(target, &mut prepared, &all, Phase::TargetEncode).map_err(in_target)?;
             }
@@ -224,9 +225,10 @@ impl Pipeline {
                 retain: kept.share(),
                 pictures: selection.counts(&kept),
                 tiles,
-                encoded: trace.n_encoded,
-                reused: trace.n_reused,
-                projected: trace.n_projected,
+                encoded: trace.guide.encoded + trace.target.encoded,
+                reused: trace.guide.reused + trace.target.reused,
+                projected: trace.guide.projected + trace.target.projected,
+                target: trace.target,
                 kept_indices: kept.indices().to_vec(),
             },
             guide: look.as_ref().map(Look::report),

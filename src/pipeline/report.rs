@@ -36,8 +36,22 @@ pub struct VisualReport {
     pub reused: usize,
     /// Pictures and tiles of the target that only had to be projected, since the guide has the same vision tower.
     pub projected: usize,
+    /// The target's part of these three.
+    #[serde(skip)]
+    pub target: Encodings,
     /// The visual tokens that were read, sorted.
     pub kept_indices: Vec<usize>,
+}
+
+/// Pictures and tiles by where a model's embeddings of them came from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Encodings {
+    /// Its vision encoder.
+    pub encoded: usize,
+    /// An earlier request.
+    pub reused: usize,
+    /// The other model's vision tower.
+    pub projected: usize,
 }
 
 /// Tiles that the answering model saw. A whole picture that is not cut is one.
@@ -123,11 +137,12 @@ impl Report {
     pub fn unpruned_ms(&self) -> Option<f64> {
         let times = &self.timings_ms;
         let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
-        let TileReport { all, needed, .. } = self.visual.tiles;
-        let VisualReport { encoded, projected, .. } = self.visual;
-        let of_guide = encoded.saturating_sub(needed.saturating_sub(projected));
-        let tower = if projected == 0 { 0.0 } else { times.guide_encode.unwrap_or(0.0) / of_guide.max(1) as f64 };
-        let encode = (times.target_encode.unwrap_or(0.0) + tower * projected as f64) * share(all, needed);
+        let Encodings { encoded, reused, projected } = self.visual.target;
+        let by_guide = self.visual.encoded.saturating_sub(encoded);
+        let tower = if projected == 0 { 0.0 } else { times.guide_encode.unwrap_or(0.0) / by_guide.max(1) as f64 };
+        let run = encoded + projected;
+        let unseen = self.visual.tiles.all.saturating_sub(run + reused);
+        let encode = (times.target_encode.unwrap_or(0.0) + tower * projected as f64) * share(run + unseen, run);
         let n_dropped = self.visual.tokens - self.visual.kept;
         let n_guessed = self.draft.map_or(0, |draft| draft.accepted);
         let prefill =

@@ -1,5 +1,6 @@
 //! What happens while a request runs, and how long it takes.
 
+use super::report::Encodings;
 use crate::guidance::Kept;
 use crate::timing::{Phase, Timings};
 use crate::vlm::{Generation, GenerationOptions, Prepared, Said, Vlm, VlmError};
@@ -20,9 +21,8 @@ pub enum Event<'a> {
 /// Times and events of the request in progress.
 pub(super) struct Trace<'a> {
     pub timings: Timings,
-    pub n_encoded: usize,
-    pub n_reused: usize,
-    pub n_projected: usize,
+    pub guide: Encodings,
+    pub target: Encodings,
     pub on_event: &'a mut dyn FnMut(Event<'_>),
 }
 
@@ -41,7 +41,8 @@ impl Trace<'_> {
         let counts = |prepared: &Prepared| [prepared.n_encoded, prepared.n_reused, prepared.n_projected];
         let before = counts(prepared);
         vlm.encode(prepared, kept, |done, all| (self.on_event)(Event::Progress { phase, done, all }))?;
-        let sums = [&mut self.n_encoded, &mut self.n_reused, &mut self.n_projected];
+        let role = if phase == Phase::GuideEncode { &mut self.guide } else { &mut self.target };
+        let sums = [&mut role.encoded, &mut role.reused, &mut role.projected];
         for ((sum, after), before) in sums.into_iter().zip(counts(prepared)).zip(before) {
             *sum += after - before;
         }

@@ -74,7 +74,7 @@ fn mebibytes(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sgl::pipeline::{ModelNames, TileReport};
+    use sgl::pipeline::{Encodings, ModelNames, TileReport};
     use sgl::vlm::Finish;
 
     fn report(source: Source, pictures: &[(usize, usize)], [encoded, reused]: [usize; 2], ms: f64) -> Report {
@@ -100,6 +100,7 @@ mod tests {
                 encoded,
                 reused,
                 projected: 0,
+                target: Encodings::default(),
                 kept_indices: Vec::new(),
             },
             guide: None,
