@@ -51,9 +51,9 @@ fn schemas_are_bounded() {
     let nested = (0..100).fold(json!({}), |inner, _| json!({"type": "array", "items": inner}));
     let wide: Vec<String> = (0..100_000).map(|n| format!("value {n}")).collect();
     let long = json!({"const": "x".repeat(1 << 20)});
-    let some: Vec<usize> = (0..600).collect();
+    let some: Vec<usize> = (0..800).collect();
     let twice = json!({"anyOf": [{"enum": some}, {"enum": some}]});
-    let constants: Vec<Value> = (0..600).map(|n| json!({ "const": n })).collect();
+    let constants: Vec<Value> = (0..1001).map(|n| json!({ "const": n })).collect();
     for schema in [
         json!({"oneOf": constants}),
         twice,

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 const MAX_DEPTH: usize = 32;
 const MAX_RULES: usize = 2048;
-/// Values and alternatives of all kinds together, as OpenAI has it for enumerations; llama.cpp follows 2,048 ways to go on
-/// (patch 0013).
-const MAX_VALUES: usize = 1000;
+/// Values of enumerations and constants together, of which OpenAI takes 1,000, and alternatives; llama.cpp follows 2,048 ways to
+/// go on (patch 0013).
+const MAX_VALUES: usize = 1500;
+const MAX_ALTERNATIVES: usize = 1000;
 const MAX_BYTES: usize = 256 << 10;
 /// llama.cpp refuses more than twice as many.
 const MAX_REPETITIONS: u64 = 1000;
@@ -40,12 +41,20 @@ pub(super) struct Converter<'a> {
     references: BTreeMap<&'a str, String>,
     n_bytes: usize,
     n_values: usize,
+    n_alternatives: usize,
 }
 
 impl<'a> Converter<'a> {
     /// The expression of the whole document, and the rules that it uses.
     pub fn convert(document: &'a Value) -> Result<(String, Vec<(String, String)>)> {
-        let mut converter = Self { document, rules: Vec::new(), references: BTreeMap::new(), n_bytes: 0, n_values: 0 };
+        let mut converter = Self {
+            document,
+            rules: Vec::new(),
+            references: BTreeMap::new(),
+            n_bytes: 0,
+            n_values: 0,
+            n_alternatives: 0,
+        };
         let root = converter.visit(document, "#", 0)?;
         // A constant has no rule of its own.
         if root.len() > MAX_BYTES {
@@ -71,20 +80,23 @@ impl<'a> Converter<'a> {
         }
         if let Some(value) = schema.get("const") {
             only(schema, &["const", "type"], at)?;
-            self.count(1, at)?;
+            self.count_values(1, at)?;
             return Ok(literal(value));
         }
         if let Some(values) = schema.get("enum") {
             only(schema, &["enum", "type"], at)?;
             let values = list(values, &below("enum"))?;
-            self.count(values.len(), at)?;
+            self.count_values(values.len(), at)?;
             return self.rule(values.iter().map(literal).collect::<Vec<_>>().join(" | "), at);
         }
         for keyword in ["anyOf", "oneOf"] {
             if let Some(schemas) = schema.get(keyword) {
                 only(schema, &[keyword], at)?;
                 let schemas = list(schemas, &below(keyword))?;
-                self.count(schemas.len(), at)?;
+                self.n_alternatives += schemas.len();
+                if self.n_alternatives > MAX_ALTERNATIVES {
+                    return Err(too_large(at, "use fewer alternatives"));
+                }
                 let each: Result<Vec<_>> = schemas.iter().map(|s| self.visit(s, &below(keyword), depth + 1)).collect();
                 return self.rule(each?.join(" | "), at);
             }
@@ -238,10 +250,10 @@ impl<'a> Converter<'a> {
         Ok(rule)
     }
 
-    fn count(&mut self, n: usize, at: &str) -> Result<()> {
+    fn count_values(&mut self, n: usize, at: &str) -> Result<()> {
         self.n_values += n;
         if self.n_values > MAX_VALUES {
-            return Err(too_large(at, "use fewer values and alternatives"));
+            return Err(too_large(at, "use fewer values"));
         }
         Ok(())
     }

@@ -87,6 +87,7 @@ byId("fresh").onclick = () => {
 const adding = new Set();
 
 function add(files) {
+    if (adding.size === 0) say(chat.standing);
     const all = addAll(files).finally(() => adding.delete(all));
     adding.add(all);
     return all;
@@ -98,7 +99,8 @@ async function addAll(files) {
         refused > 0 && "Only pictures can be added: PNG, JPEG, WebP, GIF, BMP or TIFF.",
         unreadable > 0 && "A picture could not be read.",
     ].filter(Boolean);
-    say(wrong.join(" ") || chat.standing, wrong.length > 0);
+    if (wrong.length > 0) say(wrong.join(" "), true);
+    else if (!notice.classList.contains("wrong")) say(chat.standing);
     question.focus();
     return wrong.length === 0;
 }
