@@ -45,16 +45,45 @@ pub async fn completions(State(app): State<App>, headers: HeaderMap, body: Body)
     let start = Instant::now();
     app.engine()?;
     let admission = app.admit()?;
-    let body = app.body(&headers, body).await?;
+    let pending = Pending(Some(app.clone()));
+    let body = match app.body(&headers, body).await {
+        Ok(body) => body,
+        Err(error) => {
+            // A body that breaks off is a client that leaves.
+            if error.status != StatusCode::BAD_REQUEST {
+                pending.is_over();
+            }
+            return Err(error);
+        }
+    };
     let (asked, request, admission) = {
         let (deadline, late) = (start + app.options().limits.timeout, too_late(&app));
         let app = app.clone();
         // The place goes along: this work goes on when its client has left.
         let understood = blocking(move || understand(&app, &body, start, admission));
-        tokio::time::timeout_at(deadline.into(), understood).await.map_err(|_| late)???
+        let understood = tokio::time::timeout_at(deadline.into(), understood).await;
+        pending.is_over();
+        understood.map_err(|_| late)???
     };
     let running = app.submit(request, admission)?;
     if asked.stream { stream::respond(app, asked, running).await } else { whole(app, asked, running).await }
+}
+
+/// A request that the models do not have yet: counted as stopped where its client leaves.
+struct Pending(Option<App>);
+
+impl Pending {
+    fn is_over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(app) = &self.0 {
+            app.metrics().cancelled();
+        }
+    }
 }
 
 /// From the body to what the models are asked: pictures are fetched and decoded here.
