@@ -51,7 +51,7 @@ pub async fn completions(State(app): State<App>, headers: HeaderMap, body: Body)
         Err(error) => {
             // A body that breaks off is a client that leaves.
             if error.status != StatusCode::BAD_REQUEST {
-                pending.is_over();
+                pending.end();
             }
             return Err(error);
         }
@@ -62,7 +62,7 @@ pub async fn completions(State(app): State<App>, headers: HeaderMap, body: Body)
         // The place goes along: this work goes on when its client has left.
         let understood = blocking(move || understand(&app, &body, start, admission));
         let understood = tokio::time::timeout_at(deadline.into(), understood).await;
-        pending.is_over();
+        pending.end();
         understood.map_err(|_| late)???
     };
     let running = app.submit(request, admission)?;
@@ -73,7 +73,7 @@ pub async fn completions(State(app): State<App>, headers: HeaderMap, body: Body)
 struct Pending(Option<App>);
 
 impl Pending {
-    fn is_over(mut self) {
+    fn end(mut self) {
         self.0 = None;
     }
 }
