@@ -11,9 +11,9 @@ use tempfile::TempDir;
 
 /// A question whose answer takes one token, and its picture.
 pub const LABEL: [&str; 4] = ["--image", FLAT, "-p", "Read the label of the white circle."];
-/// A question whose answer takes many.
 /// The guide is unsure, and wrong.
 pub const UNSURE: [&str; 4] = ["--image", FLAT, "-p", "Does the image contain a white square?"];
+/// A question whose answer takes many.
 pub const LIST: [&str; 4] = ["--image", FLAT, "-p", "List every object."];
 pub const FLAT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/pictures/flat.png");
 pub const NOISE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/pictures/noise.png");

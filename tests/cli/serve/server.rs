@@ -58,6 +58,11 @@ impl Server {
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on http://").unwrap_or_default().to_owned();
+        Self::at(address, child, folder)
+    }
+
+    /// One that was started elsewhere.
+    pub fn at(address: String, child: Child, folder: Folder) -> Self {
         let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(LONG));
         let agent = config.proxy(None).build().into();
         Self { child, address, agent, folder }
