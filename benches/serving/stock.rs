@@ -19,6 +19,8 @@ impl Stock {
     /// The one that the environment names, with the target of `flags` or the embedded one.
     pub fn named(flags: &[&str]) -> Option<Self> {
         let program = PathBuf::from(std::env::var_os("LLAMA_SERVER")?);
+        let joined = flags.iter().find(|flag| flag.starts_with("--m") && flag.contains('='));
+        assert!(joined.is_none(), "stock llama-server needs the models' flags as --flag VALUE, not {joined:?}");
         let value = |names: [&str; 2], default: &str| {
             let at = flags.iter().position(|flag| names.contains(flag));
             at.map_or(default, |at| flags.get(at + 1).expect("a path")).to_owned()
